@@ -1,0 +1,52 @@
+# Finds libtorch 2.11.0 and makes imported targets from its include/ and lib/ folders. The wheel's own TorchConfig.cmake is not
+# used: it insists on a working nvcc, which nothing here needs.
+#
+#   Libtorch::cpu   libtorch_cpu + libc10 (always)
+#   Libtorch::cuda  libtorch_cuda + libc10_cuda (only when libtorch has CUDA and CUDA headers are found)
+#
+# Looked up in: PODIUM_LIBTORCH (a folder with include/ and lib/), CMAKE_PREFIX_PATH, then the virtual environment that
+# scripts/build.sh makes (PODIUM_CACHE or ~/.cache/podium).
+set(_torch_version 2.11.0)
+if(DEFINED ENV{PODIUM_CACHE})
+  set(_podium_cache "$ENV{PODIUM_CACHE}")
+else()
+  set(_podium_cache "$ENV{HOME}/.cache/podium")
+endif()
+file(GLOB _torch_wheels "${_podium_cache}/torch-${_torch_version}*/lib/python3*/site-packages/torch")
+
+find_path(Libtorch_INCLUDE_DIR torch/csrc/distributed/c10d/Backend.hpp
+  HINTS ${PODIUM_LIBTORCH} PATH_SUFFIXES include NO_DEFAULT_PATH)
+find_path(Libtorch_INCLUDE_DIR torch/csrc/distributed/c10d/Backend.hpp
+  PATHS ${_torch_wheels} PATH_SUFFIXES include torch/include)
+if(Libtorch_INCLUDE_DIR)
+  get_filename_component(Libtorch_ROOT "${Libtorch_INCLUDE_DIR}" DIRECTORY)
+  find_library(Libtorch_CPU_LIBRARY torch_cpu PATHS "${Libtorch_ROOT}/lib" NO_DEFAULT_PATH)
+  find_library(Libtorch_C10_LIBRARY c10 PATHS "${Libtorch_ROOT}/lib" NO_DEFAULT_PATH)
+  file(STRINGS "${Libtorch_INCLUDE_DIR}/torch/headeronly/version.h" _torch_version_line REGEX "define TORCH_VERSION ")
+  string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" Libtorch_VERSION "${_torch_version_line}")
+endif()
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Libtorch
+  REQUIRED_VARS Libtorch_INCLUDE_DIR Libtorch_CPU_LIBRARY Libtorch_C10_LIBRARY
+  VERSION_VAR Libtorch_VERSION
+  REASON_FAILURE_MESSAGE "run scripts/build.sh, which installs it, or give -DCMAKE_PREFIX_PATH=/path/to/libtorch")
+if(Libtorch_FOUND AND NOT Libtorch_VERSION STREQUAL _torch_version)
+  message(FATAL_ERROR "libtorch ${Libtorch_VERSION} at ${Libtorch_ROOT}: Podium needs ${_torch_version}")
+endif()
+
+if(Libtorch_FOUND AND NOT TARGET Libtorch::cpu)
+  # libtorch_cpu of the CUDA wheel needs libcudart and libcupti at run time: they lie in the nvidia wheels beside torch/.
+  get_filename_component(_site_packages "${Libtorch_ROOT}" DIRECTORY)
+  file(GLOB _nvidia_lib_dirs "${_site_packages}/nvidia/*/lib")
+  set(Libtorch_RUNTIME_DIRS "${Libtorch_ROOT}/lib" ${_nvidia_lib_dirs})
+  add_library(Libtorch::cpu INTERFACE IMPORTED)
+  target_include_directories(Libtorch::cpu SYSTEM INTERFACE
+    "${Libtorch_INCLUDE_DIR}" "${Libtorch_INCLUDE_DIR}/torch/csrc/api/include")
+  target_compile_definitions(Libtorch::cpu INTERFACE USE_C10D USE_DISTRIBUTED)
+  target_link_libraries(Libtorch::cpu INTERFACE "${Libtorch_CPU_LIBRARY}" "${Libtorch_C10_LIBRARY}")
+  target_link_options(Libtorch::cpu INTERFACE "LINKER:--allow-shlib-undefined")
+  foreach(_dir IN LISTS Libtorch_RUNTIME_DIRS)
+    target_link_options(Libtorch::cpu INTERFACE "LINKER:-rpath,${_dir}")
+  endforeach()
+endif()

@@ -1,0 +1,32 @@
+// Bytes of a sample's members, verified against their checksums at the first reading. Read next: decode.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "data_shards/dataset.h"
+
+namespace podium::data_shards {
+
+enum class ReaderKind { kMmap, kPread };  // local disks; network file systems
+
+// Threads: read() may be called from any number of threads.
+class SampleReader {
+ public:
+  SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind);
+  ~SampleReader();
+  // The bytes of one member; `buffer` is used by kPread and must outlive the view.
+  // Errors: IoError; DataError "shard train-000012.tar: sample \"img_0042\" (offset 1536): checksum ... expected ...; repack, or
+  // --on_bad_sample=skip".
+  std::string_view read(int64_t index, const MemberRecord& member, std::string* buffer) const;
+  const Dataset& dataset() const { return *dataset_; }
+
+ private:
+  struct State;
+  std::shared_ptr<const Dataset> dataset_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace podium::data_shards

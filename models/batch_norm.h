@@ -1,0 +1,46 @@
+// Batch normalisation whose running statistics belong to the logical worker: a forward pass in training mode records its
+// statistics, and the trainer merges those of all logical workers and applies them once per optimizer step.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace podium::models {
+
+// Mean and sum of squared deviations of `count` values per channel.
+struct NormStatistics {
+  torch::Tensor mean;  // (C) float64
+  torch::Tensor m2;    // (C) float64
+  double count = 0;
+};
+
+// Chan's parallel formula; merge(a, b) is not bitwise merge(b, a): callers merge in tree order, left before right.
+NormStatistics merge(const NormStatistics& left, const NormStatistics& right);
+
+// 2-d batch normalisation with torch.nn.BatchNorm2d's parameter names and arithmetic.
+class BatchNorm2dImpl : public torch::nn::Module {
+ public:
+  explicit BatchNorm2dImpl(int64_t num_channels, double eps = 1e-5, double momentum = 0.1);
+  // Shapes: (B, C, H, W) -> same. Training: normalises with the batch's statistics and records them.
+  torch::Tensor forward(const torch::Tensor& input);
+  // Moves the statistics of the last training forward out. Errors: InternalError when there was none.
+  NormStatistics take_statistics();
+  // running = (1 - momentum) * running + momentum * statistics (unbiased variance); num_batches_tracked += 1.
+  void update_running(const NormStatistics& statistics);
+
+  torch::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+
+ private:
+  double eps_;
+  double momentum_;
+  torch::Tensor batch_mean_, batch_var_;  // of the last forward; var unbiased
+  double batch_count_ = 0;
+};
+TORCH_MODULE(BatchNorm2d);
+
+// The batch norms of a module in registration order.
+std::vector<BatchNorm2dImpl*> find_batch_norms(torch::nn::Module& module);
+
+}  // namespace podium::models
