@@ -1,9 +1,9 @@
 // CSV by one pass over the bytes; the line is counted along so that every message can name it.
 #include "base/csv.h"
 
-#include <set>
-
 #include <fmt/format.h>
+
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -121,8 +121,8 @@ CsvTable read_csv(const std::filesystem::path& file) {
   table.file = file;
   CsvRow row;
   if (!parser.next(row)) {
-    throw DataError(fmt::format(
-        "{}:1: the table is empty; its first line must name the columns", file.string()));
+    throw DataError(fmt::format("{}:1: the table is empty; its first line must name the columns",
+                                file.string()));
   }
   table.header = std::move(row.cells);
   check_header(table, row.line);

@@ -1,7 +1,8 @@
 // Error types with exit codes and context. Read next: base/log.h.
 //
-// A user's mistake, bad data, a failing disk, a lost peer and our own bug are different types, so that `main` can end with
-// the right exit code. Each room adds its context on the way up (recipe -> shard -> key); `main` is the only place that catches.
+// A user's mistake, bad data, a failing disk, a lost peer and our own bug are different types, so
+// that `main` can end with the right exit code. Each room adds its context on the way up (recipe ->
+// shard -> key); `main` is the only place that catches.
 #pragma once
 
 #include <stdexcept>
@@ -37,23 +38,24 @@ class Error : public std::exception {
   std::string message_;
 };
 
-#define PODIUM_DEFINE_ERROR(Name, Code)                                      \
-  class Name : public Error {                                                \
-   public:                                                                   \
-    explicit Name(std::string message) : Error(Code, std::move(message)) {}  \
+#define PODIUM_DEFINE_ERROR(Name, Code)                                     \
+  class Name : public Error {                                               \
+   public:                                                                  \
+    explicit Name(std::string message) : Error(Code, std::move(message)) {} \
   }
 
-PODIUM_DEFINE_ERROR(UsageError, ExitCode::kUsage);              // a flag or a call on the command line
-PODIUM_DEFINE_ERROR(RecipeError, ExitCode::kUsage);             // a recipe or plan file, or --set
-PODIUM_DEFINE_ERROR(DataError, ExitCode::kData);                // what a data file holds
-PODIUM_DEFINE_ERROR(IoError, ExitCode::kIo);                    // the file system
+PODIUM_DEFINE_ERROR(UsageError, ExitCode::kUsage);   // a flag or a call on the command line
+PODIUM_DEFINE_ERROR(RecipeError, ExitCode::kUsage);  // a recipe or plan file, or --set
+PODIUM_DEFINE_ERROR(DataError, ExitCode::kData);     // what a data file holds
+PODIUM_DEFINE_ERROR(IoError, ExitCode::kIo);         // the file system
 PODIUM_DEFINE_ERROR(DistributedError, ExitCode::kDistributed);  // a peer or a collective
 PODIUM_DEFINE_ERROR(DivergedError, ExitCode::kDiverged);        // NaN or Inf in the loss
 PODIUM_DEFINE_ERROR(InternalError, ExitCode::kInternal);        // must not happen
 PODIUM_DEFINE_ERROR(InterruptedError, ExitCode::kInterrupted);  // a signal, after a checkpoint
 #undef PODIUM_DEFINE_ERROR
 
-// Runs `function()`; an Error that leaves it gets `context` prepended. Returns what the function returns.
+// Runs `function()`; an Error that leaves it gets `context` prepended. Returns what the function
+// returns.
 template <typename Function>
 decltype(auto) with_context(const std::string& context, Function&& function) {
   try {

@@ -2,16 +2,21 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace podium {
 
-// The whole file. Errors: IoError "cannot read FILE: No such file or directory; check --flag or path".
+// The whole file. Errors: IoError "cannot read FILE: No such file or directory; check --flag or
+// path".
 std::string read_file(const std::filesystem::path& file);
 
-// Writes FILE.tmp.PID.N beside it, fsyncs, renames, fsyncs the directory. Errors: IoError; the old file stays as it was.
+// Writes FILE.tmp.PID.N beside it, fsyncs, renames, fsyncs the directory. Errors: IoError; the old
+// file stays as it was.
 void write_file_atomic(const std::filesystem::path& file, std::string_view bytes);
+// The same for a file given in pieces, so that large ones need no copy.
+void write_file_atomic(const std::filesystem::path& file, std::span<const std::string_view> pieces);
 
 // Appends one line with a single write() (O_APPEND).
 void append_line(const std::filesystem::path& file, std::string_view line);
@@ -25,14 +30,17 @@ inline constexpr std::string_view kDoneFile = "DONE";
 bool is_done(const std::filesystem::path& directory);
 // Writes the DONE marker atomically. Call last.
 void mark_done(const std::filesystem::path& directory);
-// Errors: DataError "DIR is not finished (no DONE); <what_to_do>".
+// Errors: DataError "DIR is not finished (no DONE); <what_to_do>"; IoError when there is no such
+// directory.
 void require_done(const std::filesystem::path& directory, const std::string& what_to_do);
 
-// A directory that appears whole or not at all: files are written into path(), a hidden sibling; commit() writes DONE,
-// fsyncs and renames it to `target`. The destructor removes what was not committed.
+// A directory that appears whole or not at all: files are written into path(), a hidden sibling;
+// commit() writes DONE, fsyncs and renames it to `target`. The destructor removes what was not
+// committed.
 class AtomicDirectory {
  public:
-  // Errors: IoError when `target` exists and is not empty ("choose another --output, or remove it").
+  // Errors: IoError when `target` exists and is not empty ("choose another --output, or remove
+  // it").
   explicit AtomicDirectory(std::filesystem::path target);
   ~AtomicDirectory();
   AtomicDirectory(const AtomicDirectory&) = delete;

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -9,8 +10,6 @@
 #include <cstring>
 #include <new>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/error.h"
 

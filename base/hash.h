@@ -11,7 +11,8 @@
 namespace podium {
 
 uint64_t xxh3_64(std::string_view bytes, uint64_t seed = 0);
-// 32 lower-case hex digits of XXH3-128, in the canonical (big-endian) order that `xxhsum -H2` prints.
+// 32 lower-case hex digits of XXH3-128, in the canonical (big-endian) order that `xxhsum -H2`
+// prints.
 std::string xxh3_128_hex(std::string_view bytes);
 // Errors: IoError names the file.
 std::string xxh3_128_hex_of_file(const std::filesystem::path& file);

@@ -1,4 +1,5 @@
-// Logging with a rank prefix. glog writes; its macros stay inside log.cpp because c10 defines LOG and CHECK too.
+// Logging with a rank prefix. glog writes; its macros stay inside log.cpp because c10 defines LOG
+// and CHECK too.
 #pragma once
 
 #include <fmt/format.h>
@@ -9,14 +10,17 @@
 
 namespace podium {
 
-// Starts logging to stderr. `rank` < 0 means "not one of several workers": no prefix. Call once, from main.
+// Starts logging to stderr. `rank` < 0 means "not one of several workers": no prefix. Call once,
+// from main.
 void init_logging(const char* program, int rank = -1);
 
-// Adds the worker's rank to every following line ("[rank 3] ..."); lines of a single process have no prefix.
+// Adds the worker's rank to every following line ("[rank 3] ..."); lines of a single process have
+// no prefix.
 void set_log_rank(int rank, int world_size);
 
 enum class LogLevel { kInfo, kWarning, kError };
-// One line to stderr. Thread-safe. Lines at or above `kWarning` are written on every rank, kInfo too.
+// One line to stderr. Thread-safe. Lines at or above `kWarning` are written on every rank, kInfo
+// too.
 void log_line(LogLevel level, std::string_view line);
 
 template <typename... Args>

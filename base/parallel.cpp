@@ -63,7 +63,8 @@ double cgroup_cores() {
   std::ifstream quota_file(root / "cpu/cpu.cfs_quota_us");
   std::ifstream period_file(root / "cpu/cpu.cfs_period_us");
   std::string quota, period;
-  if (quota_file >> quota && period_file >> period) cores = std::min(cores, quota_of(quota, period));
+  if (quota_file >> quota && period_file >> period)
+    cores = std::min(cores, quota_of(quota, period));
   return cores;
 }
 
@@ -80,7 +81,8 @@ void parallel_for(int64_t n, int num_threads, const std::function<void(int64_t)>
   std::mutex mutex;
   int64_t failed_index = n;
   std::exception_ptr failure;
-  // Indices are taken in order and a taken one is always finished, so the lowest failing index is always reached.
+  // Indices are taken in order and a taken one is always finished, so the lowest failing index is
+  // always reached.
   const auto work = [&] {
     while (!is_stopping) {
       const int64_t i = next.fetch_add(1);

@@ -1,4 +1,5 @@
-// Feistel network over the smallest even number of bits that holds n, with Philox as its round function.
+// Feistel network over the smallest even number of bits that holds n, with Philox as its round
+// function.
 #include "base/permutation.h"
 
 #include <algorithm>
@@ -10,7 +11,8 @@ namespace podium {
 namespace {
 
 constexpr uint32_t kRounds = 8;
-// A network of fewer bits than 2 * 3 cannot reach all orders of a tiny set; walking over 64 positions costs nothing.
+// A network of fewer bits than 2 * 3 cannot reach all orders of a tiny set; walking over 64
+// positions costs nothing.
 constexpr unsigned kMinHalfBits = 3;
 
 }  // namespace
@@ -26,7 +28,8 @@ uint64_t KeyedPermutation::operator[](uint64_t position) const {
   const std::array<uint32_t, 2> key = {static_cast<uint32_t>(key_),
                                        static_cast<uint32_t>(key_ >> 32)};
   uint64_t value = position;
-  // Cycle walking: the network permutes a larger set; following it from a member of [0, n) comes back into [0, n).
+  // Cycle walking: the network permutes a larger set; following it from a member of [0, n) comes
+  // back into [0, n).
   do {
     uint64_t left = value >> half_bits_, right = value & mask;
     for (uint32_t round = 0; round < kRounds; ++round) {

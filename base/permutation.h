@@ -6,7 +6,8 @@
 namespace podium {
 
 // Position -> element of a pseudo-random permutation of [0, n), computed on demand.
-// Complexity: O(1) time (a few Philox blocks) and memory. Random: kEpochOrder, keyed by (seed, epoch).
+// Complexity: O(1) time (a few Philox blocks) and memory. Random: kEpochOrder, keyed by (seed,
+// epoch).
 class KeyedPermutation {
  public:
   KeyedPermutation(uint64_t n, uint64_t seed, uint64_t epoch);

@@ -7,6 +7,20 @@
 
 namespace podium {
 
+// What one progress line tells.
+struct ProgressSnapshot {
+  std::string what;
+  std::string unit;
+  uint64_t done = 0;
+  uint64_t total = 0;  // 0 = unknown
+  double seconds = 0;  // since the start
+  std::string note;
+  bool is_finished = false;
+};
+// "packing: 450/1000 images (45%), 123 images/s, 4.5s left, note"; `has_bar` puts "[#####.....]"
+// before the counts.
+std::string format_progress(const ProgressSnapshot& now, bool has_bar);
+
 class Progress {
  public:
   // `what`: "packing", `unit`: "images". `total` 0 = unknown. Writes to stderr.

@@ -1,4 +1,5 @@
-// A recipe: a YAML file checked against a schema, with --set overrides. Docs: docs/recipes.md. Read next: base/schema.h.
+// A recipe: a YAML file checked against a schema, with --set overrides. Docs: docs/recipes.md. Read
+// next: base/schema.h.
 #pragma once
 
 #include <filesystem>
@@ -25,10 +26,11 @@ struct OpSpec {
   std::vector<int64_t> get_ints(const std::string& key) const;
 };
 
-// All keys of a schema with a value each. A top-level key `extends: other.yaml` (relative to the file) loads that file first.
-// Errors: RecipeError, one line: "r.yaml:12: optimizer.lrr: unknown key (did you mean \"optimizer.lr\"?)"; wrong type, out of
-// range and unknown choice name what was expected and found; an override is named `--set KEY=VALUE` instead of a line.
-// A key given twice in one file is an error. IoError when the file cannot be read.
+// All keys of a schema with a value each. A top-level key `extends: other.yaml` (relative to the
+// file) loads that file first. Errors: RecipeError, one line: "r.yaml:12: optimizer.lrr: unknown
+// key (did you mean \"optimizer.lr\"?)"; wrong type, out of range and unknown choice name what was
+// expected and found; an override is named `--set KEY=VALUE` instead of a line. A key given twice
+// in one file is an error. IoError when the file cannot be read.
 class Recipe {
  public:
   static Recipe load(const std::filesystem::path& file, const Schema& schema,
@@ -47,7 +49,8 @@ class Recipe {
   std::vector<std::string> get_strings(const std::string& key) const;
   std::vector<OpSpec> get_ops(const std::string& key) const;
 
-  // Where the value comes from: "r.yaml:12", "--set a.b=c" or "default". For messages about a value that a room refuses.
+  // Where the value comes from: "r.yaml:12", "--set a.b=c" or "default". For messages about a value
+  // that a room refuses.
   std::string place(const std::string& key) const;
   // A RecipeError for the caller to throw: "PLACE: KEY: message".
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
@@ -65,7 +68,8 @@ class Recipe {
   std::vector<std::string> order_;
 };
 
-// A plain YAML document as JSON, with RecipeError (file:line) on syntax errors; scalars follow YAML 1.2 core types.
+// A plain YAML document as JSON, with RecipeError (file:line) on syntax errors; scalars follow
+// YAML 1.2 core types.
 nlohmann::json yaml_to_json(const std::string& yaml, const std::string& name);
 
 }  // namespace podium

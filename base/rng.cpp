@@ -1,8 +1,9 @@
 // Philox 4x32-10 and the streams built on it.
 //
-// A stream's identity is the XXH3-128 of the 32 little-endian bytes (seed, purpose, a, b): its low half is the Philox key, its
-// high half the upper two counter words; the lower two count blocks from 0. Equal (seed, purpose, a, b) give equal streams on
-// every machine; a 64-bit output is two 32-bit outputs, the low word first.
+// A stream's identity is the XXH3-128 of the 32 little-endian bytes (seed, purpose, a, b): its low
+// half is the Philox key, its high half the upper two counter words; the lower two count blocks
+// from 0. Equal (seed, purpose, a, b) give equal streams on every machine; a 64-bit output is two
+// 32-bit outputs, the low word first.
 #include "base/rng.h"
 
 #include <xxhash.h>
@@ -33,7 +34,8 @@ uint32_t high_word(uint64_t value) { return static_cast<uint32_t>(value >> 32); 
 
 }  // namespace
 
-std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
+                                      std::array<uint32_t, 2> key) {
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t product0 = uint64_t{kMultiplier0} * counter[0];
     const uint64_t product1 = uint64_t{kMultiplier1} * counter[2];

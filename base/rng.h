@@ -1,5 +1,5 @@
-// Counter-based random numbers: Philox 4x32-10. Every random decision of Podium is keyed by what it is for, never by thread,
-// rank or arrival order. Read next: base/permutation.h.
+// Counter-based random numbers: Philox 4x32-10. Every random decision of Podium is keyed by what it
+// is for, never by thread, rank or arrival order. Read next: base/permutation.h.
 #pragma once
 
 #include <array>
@@ -8,10 +8,12 @@
 namespace podium {
 
 // Philox 4x32 with 10 rounds: a pure function of counter and key.
-// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11; known answers of Random123.
+// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11; known answers of
+// Random123.
 std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-// What a random stream is for. Two purposes never share a stream. Append only: the number is part of a run's identity.
+// What a random stream is for. Two purposes never share a stream. Append only: the number is part
+// of a run's identity.
 enum class RandomPurpose : uint64_t {
   kEpochOrder = 1,   // a = epoch
   kAugment = 2,      // a = epoch, b = sample hash
@@ -24,8 +26,8 @@ enum class RandomPurpose : uint64_t {
   kTest = 9,
 };
 
-// A stream of random numbers keyed by (seed, purpose, a, b). Satisfies UniformRandomBitGenerator (64 bit).
-// Threads: one object belongs to one thread; equal keys give equal streams anywhere.
+// A stream of random numbers keyed by (seed, purpose, a, b). Satisfies UniformRandomBitGenerator
+// (64 bit). Threads: one object belongs to one thread; equal keys give equal streams anywhere.
 class Rng {
  public:
   using result_type = uint64_t;
@@ -57,7 +59,8 @@ class Rng {
   bool has_spare_normal_ = false;
 };
 
-// The 64-bit seed of a foreign generator (libtorch's dropout, say) for a key; equal keys give equal seeds.
+// The 64-bit seed of a foreign generator (libtorch's dropout, say) for a key; equal keys give equal
+// seeds.
 uint64_t derive_seed(uint64_t seed, RandomPurpose purpose, uint64_t a = 0, uint64_t b = 0);
 
 }  // namespace podium

@@ -1,5 +1,6 @@
-// The safetensors container: named arrays in one file, without libtorch. models/safetensors.h turns them into tensors.
-// Format: docs/formats.md (8-byte little-endian header length, JSON header, raw little-endian data).
+// The safetensors container: named arrays in one file, without libtorch. models/safetensors.h turns
+// them into tensors. Format: docs/formats.md (8-byte little-endian header length, JSON header, raw
+// little-endian data).
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ struct ArrayView {
 };
 
 // A read-only mapping of a safetensors file; views live as long as it.
-// Errors: IoError; DataError names file and tensor when the header is truncated, too long, not JSON, an offset lies outside the
-// file, overlaps, leaves a gap, or does not fit shape and type.
+// Errors: IoError; DataError names file and tensor when the header is truncated, too long, not
+// JSON, an offset lies outside the file, overlaps, leaves a gap, or does not fit shape and type.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& file);
@@ -47,8 +48,11 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Writes atomically, arrays in name order, header padded with spaces to 8 bytes (as the reference implementation does).
-void write_safetensors(const std::filesystem::path& file, const std::map<std::string, ArrayView>& arrays,
+// Writes atomically: "__metadata__" first, then the arrays, wide element types first and by name
+// within one width, so that each is aligned; the header is padded with spaces to 8 bytes (both as
+// the reference implementation does).
+void write_safetensors(const std::filesystem::path& file,
+                       const std::map<std::string, ArrayView>& arrays,
                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace podium

@@ -12,10 +12,12 @@
 namespace podium {
 
 struct SubprocessOptions {
-  std::vector<std::string> arguments;                         // arguments[0] is looked up in PATH
-  std::vector<std::pair<std::string, std::string>> set_env;   // added to or replacing the environment
-  std::string working_directory;                              // empty: as is
-  // Called from a reader thread with each complete line of stdout / stderr (no newline). Empty: inherited from the parent.
+  std::vector<std::string> arguments;  // arguments[0] is looked up in PATH
+  std::vector<std::pair<std::string, std::string>>
+      set_env;                    // added to or replacing the environment
+  std::string working_directory;  // empty: as is
+  // Called from a reader thread with each complete line of stdout / stderr (no newline). Empty:
+  // inherited from the parent.
   std::function<void(const std::string& line, bool is_stderr)> on_line;
   bool own_process_group = true;  // so that terminate() reaches grandchildren
 };

@@ -1,12 +1,12 @@
 // Small text helpers. The edit distance below serves every "did you mean" of Podium.
 #include "base/text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
-
-#include <fmt/format.h>
 
 namespace podium {
 namespace {
