@@ -8,11 +8,15 @@ find_package(gflags REQUIRED)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(GLOG REQUIRED IMPORTED_TARGET libglog)
 pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg)
-find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
 find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(Libtorch REQUIRED)
 
-# OpenCV as one target with system headers.
+# OpenCV's three small modules as one target. Debian keeps OpenCVConfig.cmake in libopencv-dev, which pulls in every module and
+# Qt; the headers and libraries are all that is needed.
+find_path(OpenCV_INCLUDE_DIR opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4 REQUIRED)
 add_library(podium_opencv INTERFACE)
-target_include_directories(podium_opencv SYSTEM INTERFACE ${OpenCV_INCLUDE_DIRS})
-target_link_libraries(podium_opencv INTERFACE opencv_core opencv_imgproc opencv_imgcodecs)
+target_include_directories(podium_opencv SYSTEM INTERFACE "${OpenCV_INCLUDE_DIR}")
+foreach(module IN ITEMS imgcodecs imgproc core)
+  find_library(OpenCV_${module}_LIBRARY opencv_${module} REQUIRED)
+  target_link_libraries(podium_opencv INTERFACE "${OpenCV_${module}_LIBRARY}")
+endforeach()
