@@ -1,5 +1,6 @@
-// The workers of a run and what they exchange. One worker, MPI ranks and NCCL ranks stand behind the same interface, so the
-// training loop has no `if (distributed)`. Read next: gradient_reducer.h; the c10d backend over Open MPI is mpi_backend.h.
+// The workers of a run and what they exchange. One worker, MPI ranks and NCCL ranks stand behind
+// the same interface, so the training loop has no `if (distributed)`. Read next:
+// gradient_reducer.h; the c10d backend over Open MPI is mpi_backend.h.
 #pragma once
 
 #include <torch/types.h>
@@ -11,15 +12,17 @@
 
 namespace podium::trainer {
 
-// A collective in flight. wait() throws DistributedError on timeout or failure; the output is valid after it.
+// A collective in flight. wait() throws DistributedError on timeout or failure; the output is valid
+// after it.
 class PendingCollective {
  public:
   virtual ~PendingCollective() = default;
   virtual void wait() = 0;
 };
 
-// Collective: all ranks call the same operations in the same order. Every operation ends within timeout() or throws
-// DistributedError: "all_to_all #412 (rank 1): not arrived after 600 s: rank 3 (last in broadcast #398)".
+// Collective: all ranks call the same operations in the same order. Every operation ends within
+// timeout() or throws DistributedError: "all_to_all #412 (rank 1): not arrived after 600 s: rank 3
+// (last in broadcast #398)".
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -34,11 +37,18 @@ class Communicator {
   virtual void broadcast(const std::vector<torch::Tensor>& tensors) = 0;
   virtual void barrier() = 0;
   // Shapes: input (n * W) contiguous -> output (n * W): block r of the output came from rank r.
-  virtual std::shared_ptr<PendingCollective> all_to_all(torch::Tensor output, torch::Tensor input) = 0;
+  virtual std::shared_ptr<PendingCollective> all_to_all(torch::Tensor output,
+                                                        torch::Tensor input) = 0;
   // Shapes: input (n) -> output (n * W) in rank order.
-  virtual std::shared_ptr<PendingCollective> all_gather(torch::Tensor output, torch::Tensor input) = 0;
+  virtual std::shared_ptr<PendingCollective> all_gather(torch::Tensor output,
+                                                        torch::Tensor input) = 0;
   // Plain sum over ranks in place, association left to the library (--fastest only).
   virtual std::shared_ptr<PendingCollective> all_reduce_sum(torch::Tensor tensor) = 0;
+  // In place: flat (n * W) contiguous floating becomes scale * its sum over the ranks along the
+  // tree ((0 + 1) + (2 + 3)) ..., with the same bits on all ranks: an all-to-all, an ordered sum of
+  // each rank's n elements and an all-gather (the traffic of a ring all-reduce), with no arithmetic
+  // inside the library. Requires: W a power of two.
+  virtual std::shared_ptr<PendingCollective> tree_all_reduce(torch::Tensor flat, double scale) = 0;
   // Each rank's bytes, in rank order.
   virtual std::vector<std::string> all_gather_bytes(const std::string& bytes) = 0;
 };
@@ -48,8 +58,8 @@ struct CommunicatorOptions {
   std::string device = "auto";                 // "auto", "cpu", "cuda"
 };
 
-// By the environment: started by mpirun or srun with several ranks -> MPI (CPU) or NCCL (GPU); else one worker.
-// Errors: DistributedError, UsageError (device "cuda" where there is none).
+// By the environment: started by mpirun or srun with several ranks -> MPI (CPU) or NCCL (GPU); else
+// one worker. Errors: DistributedError, UsageError (device "cuda" where there is none).
 std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& options);
 // World of one, for tests and tools.
 std::unique_ptr<Communicator> make_single_communicator();

@@ -1,5 +1,5 @@
-// Sums gradients over logical workers along one fixed binary tree, whatever the number of real workers.
-// Read next: communicator.h; why a tree: docs/architecture.md.
+// Sums gradients over logical workers along one fixed binary tree, whatever the number of real
+// workers. Read next: communicator.h; why a tree: docs/architecture.md.
 #pragma once
 
 #include <torch/types.h>
@@ -28,15 +28,18 @@ struct GradientReducerOptions {
 
 // Use, per optimizer step:
 //   reducer.begin_step();
-//   for (leaf = 0; leaf < reducer.num_local_leaves(); ++leaf) { reducer.begin_leaf(leaf); forward; backward; reducer.end_leaf(); }
-//   reducer.finish_step();   // parameter.grad() = mean over all leaves, equal on all ranks
-// Rank r runs the logical workers [r * L / W, (r + 1) * L / W), each with grad_accum_steps leaves, one after another. Within a
-// rank partial sums are kept by carry accumulation; across ranks each bucket goes through all-to-all, ordered tree sum and all-gather,
-// started from autograd hooks of the last leaf, so it overlaps with its backward pass. Parameters without a gradient count as zero.
-// Errors: RecipeError-like UsageError when W does not divide L or L is not a power of two.
+//   for (leaf = 0; leaf < reducer.num_local_leaves(); ++leaf) { reducer.begin_leaf(leaf); forward;
+//   backward; reducer.end_leaf(); } reducer.finish_step();   // parameter.grad() = mean over all
+//   leaves, equal on all ranks
+// Rank r runs the logical workers [r * L / W, (r + 1) * L / W), each with grad_accum_steps leaves,
+// one after another. Within a rank partial sums are kept by carry accumulation; across ranks each
+// bucket goes through all-to-all, ordered tree sum and all-gather, started from autograd hooks of
+// the last leaf, so it overlaps with its backward pass. Parameters without a gradient count as
+// zero. Errors: RecipeError-like UsageError when W does not divide L or L is not a power of two.
 class GradientReducer {
  public:
-  GradientReducer(std::vector<torch::Tensor> parameters, Communicator& communicator, GradientReducerOptions options);
+  GradientReducer(std::vector<torch::Tensor> parameters, Communicator& communicator,
+                  GradientReducerOptions options);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
@@ -54,11 +57,12 @@ class GradientReducer {
   std::unique_ptr<Impl> impl_;
 };
 
-// The same tree for batch-norm statistics: collect() after each leaf's forward, finish() once per step updates the running
-// statistics of every norm identically on all ranks.
+// The same tree for batch-norm statistics: collect() after each leaf's forward, finish() once per
+// step updates the running statistics of every norm identically on all ranks.
 class NormReducer {
  public:
-  NormReducer(std::vector<models::BatchNorm2dImpl*> norms, Communicator& communicator, GradientReducerOptions options);
+  NormReducer(std::vector<models::BatchNorm2dImpl*> norms, Communicator& communicator,
+              GradientReducerOptions options);
   ~NormReducer();
   void collect();
   void finish();
@@ -68,7 +72,9 @@ class NormReducer {
   std::unique_ptr<Impl> impl_;
 };
 
-// Tree sum of one double per leaf (the loss), equal on all ranks. `local` holds this rank's leaves in order.
-double tree_sum(const std::vector<double>& local, Communicator& communicator, const GradientReducerOptions& options);
+// Tree sum of one double per leaf (the loss), equal on all ranks. `local` holds this rank's leaves
+// in order.
+double tree_sum(const std::vector<double>& local, Communicator& communicator,
+                const GradientReducerOptions& options);
 
 }  // namespace podium::trainer
