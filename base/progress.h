@@ -14,7 +14,7 @@ struct ProgressSnapshot {
   uint64_t done = 0;
   uint64_t total = 0;  // 0 = unknown
   double seconds = 0;  // since the start
-  std::string note;
+  std::string note{};
   bool is_finished = false;
 };
 // "packing: 450/1000 images (45%), 123 images/s, 4.5s left, note"; `has_bar` puts "[#####.....]"

@@ -178,9 +178,11 @@ std::string dump(const Json& value) {
 
 std::string yaml_text(const Json& value) {
   if (value.is_number_float()) {
-    const std::string text = shortest(value.get<double>());
-    const bool looks_like_int = text.find_first_not_of("-0123456789") == std::string::npos;
-    return looks_like_int ? text + ".0" : text;
+    std::string text = shortest(value.get<double>());
+    // "1" would be read as an int, and YAML 1.1 readers take "3e-04" for a string.
+    if (text.find('.') == std::string::npos)
+      text.insert(std::min(text.find('e'), text.size()), ".0");
+    return text;
   }
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();

@@ -264,8 +264,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file)
   }
   const HeaderParser parser(file, bytes.substr(kPrefixBytes + header_bytes));
   std::map<std::string, Parsed> parsed;
-  for (const auto& [name, entry] :
-       parser.parse_json(bytes.substr(kPrefixBytes, header_bytes)).items()) {
+  const Json header = parser.parse_json(bytes.substr(kPrefixBytes, header_bytes));
+  for (const auto& [name, entry] : header.items()) {
     if (name == kMetadata) {
       metadata_ = parser.parse_metadata(entry);
     } else {

@@ -18,13 +18,13 @@ struct OpSchema;
 struct Field {
   std::string key;  // dotted: "optimizer.lr"
   FieldType type = FieldType::kString;
-  nlohmann::json default_value;  // of the field's type; null: the key must be given
-  std::string unit;              // "px", "epochs", ""
-  std::optional<double> min;     // inclusive, for numbers and each element of number lists
-  std::optional<double> max;
-  std::vector<std::string> choices;  // for strings and each element of string lists; empty: any
-  std::string help;                  // one sentence
-  std::vector<OpSchema> ops;         // for kOpList: the operations that may be named
+  nlohmann::json default_value = nullptr;  // of the field's type; null: the key must be given
+  std::string unit{};                      // "px", "epochs", ""
+  std::optional<double> min{};  // inclusive, for numbers and each element of number lists
+  std::optional<double> max{};
+  std::vector<std::string> choices{};  // for strings and each element of string lists; empty: any
+  std::string help{};                  // one sentence
+  std::vector<OpSchema> ops{};         // for kOpList: the operations that may be named
 };
 
 // An ordered set of fields. Keys are unique.
