@@ -19,12 +19,15 @@ struct MemberRecord {
   int64_t offset = 0;     // of the first data byte in the tar
   int64_t size = 0;       // bytes
   uint64_t xxh3 = 0;      // XXH3-64 of the bytes
+  int32_t width = 0;      // px; images and masks only, else 0
+  int32_t height = 0;     // px
 };
 
 // One sample as the table beside its shard describes it.
 struct SampleRecord {
   std::string key;
   std::string group;  // samples of one group never separate in a split; the key when there is none
+  std::string stem;   // of its files in the tar ("STEM.jpg"): the key with what tar names cannot hold replaced
   int32_t shard = 0;
   std::vector<MemberRecord> members;
   std::vector<float> class_vector;  // multi-label; empty without labels
@@ -37,12 +40,14 @@ struct ShardInfo {
   int64_t num_samples = 0;
   int64_t num_bytes = 0;
   std::string xxh3_128;
+  std::string samples_xxh3_128;  // of the .samples.jsonl file
 };
 
 // Immutable after open(); shared by all threads.
 class Dataset {
  public:
-  // Reads dataset.json, every index and sample table; checks shard sizes, versions, counts and duplicate keys, not the bytes.
+  // Reads dataset.json, every index and sample table; checks versions, digests of the tables, shard sizes, that index and table
+  // agree, counts and duplicate keys. The bytes of the shards are not read.
   // Errors: IoError, DataError ("DIR is not finished ...", "DIR/x.idx: 12 samples, but dataset.json says 13; repack").
   static std::shared_ptr<const Dataset> open(const std::filesystem::path& directory);
 
@@ -56,7 +61,8 @@ class Dataset {
   int64_t num_classes() const { return static_cast<int64_t>(classes_.size()); }
   // XXH3-128 of the class names in order; rides in checkpoints and prediction sets.
   const std::string& class_hash() const { return class_hash_; }
-  // Extensions of the image members, sorted ("jpg" or "hr.jpg", "lr.jpg").
+  // Extensions of the image members, sorted ("jpg" or "hr.jpg", "lr.jpg"). Where the formats of a data set are mixed ("jpg", "png")
+  // each sample has one of those that differ in the last part only.
   const std::vector<std::string>& image_members() const { return image_members_; }
   bool has_labels() const { return has_labels_; }
   const std::vector<ShardInfo>& shards() const { return shards_; }

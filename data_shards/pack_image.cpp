@@ -1,0 +1,177 @@
+// JPEG by libjpeg, because OpenCV hides its warnings; PNG, WebP and TIFF by OpenCV.
+#include "data_shards/pack_image.h"
+
+#include <jpeglib.h>
+
+#include <csetjmp>
+#include <opencv2/imgcodecs.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "data_shards/sample.h"
+
+namespace podium::data_shards {
+namespace {
+
+// libjpeg's error state; ends the decoding at the first error or warning.
+struct JpegErrors {
+  jpeg_error_mgr base;  // first: libjpeg knows this part only
+  std::jmp_buf jump;
+  char message[JMSG_LENGTH_MAX];
+};
+
+[[noreturn]] void stop_decoding(j_common_ptr info) {
+  auto* errors = reinterpret_cast<JpegErrors*>(info->err);
+  info->err->format_message(info, errors->message);
+  std::longjmp(errors->jump, 1);
+}
+
+void on_jpeg_message(j_common_ptr info, int level) {
+  if (level < 0) stop_decoding(info);
+}
+
+// Decodes all entropy-coded data at an eighth of the size. Returns false with errors->message set.
+// Only plain data lives here: longjmp passes over destructors.
+bool decode_jpeg(std::string_view bytes, JpegErrors* errors, int* width, int* height) {
+  jpeg_decompress_struct info;
+  info.err = jpeg_std_error(&errors->base);
+  errors->base.error_exit = stop_decoding;
+  errors->base.emit_message = on_jpeg_message;
+  JSAMPARRAY row = nullptr;
+  jpeg_create_decompress(&info);
+  if (setjmp(errors->jump) != 0) {
+    jpeg_destroy_decompress(&info);
+    return false;
+  }
+  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  jpeg_read_header(&info, TRUE);
+  *width = static_cast<int>(info.image_width);
+  *height = static_cast<int>(info.image_height);
+  info.scale_num = 1;
+  info.scale_denom = 8;
+  info.out_color_space = info.jpeg_color_space;
+  info.do_fancy_upsampling = FALSE;
+  jpeg_start_decompress(&info);
+  row = info.mem->alloc_sarray(reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
+                               info.output_width * static_cast<JDIMENSION>(info.output_components),
+                               1);
+  while (info.output_scanline < info.output_height) jpeg_read_scanlines(&info, row, 1);
+  jpeg_finish_decompress(&info);
+  jpeg_destroy_decompress(&info);
+  return true;
+}
+
+[[noreturn]] void fail(std::string_view reason) {
+  throw DataError(
+      fmt::format("cannot decode the image: {}; replace the file, or "
+                  "--on_bad_sample=skip",
+                  reason));
+}
+
+// The format by its first bytes; "" when it is none of ours.
+std::string format_of(std::string_view bytes) {
+  if (bytes.substr(0, 3) == "\xff\xd8\xff") return "jpg";
+  if (bytes.substr(0, 8) == "\x89PNG\r\n\x1a\n") return "png";
+  if (bytes.substr(0, 4) == "RIFF" && bytes.size() > 12 && bytes.substr(8, 4) == "WEBP") {
+    return "webp";
+  }
+  const std::string_view start = bytes.substr(0, 4);
+  if (start == std::string_view("II*\0", 4) || start == std::string_view("MM\0*", 4)) return "tif";
+  return "";
+}
+
+// A PNG's chunks up to IEND: libpng is content with an image whose end is missing.
+void check_png_end(std::string_view bytes) {
+  for (size_t at = 8; at + 12 <= bytes.size();) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) {
+      length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
+    }
+    if (at + 12 + length > bytes.size()) break;
+    if (bytes.substr(at + 4, 4) == "IEND") return;
+    at += 12 + length;
+  }
+  fail("the PNG ends before its last chunk");
+}
+
+cv::Mat decode_by_opencv(std::string_view bytes) {
+  const cv::Mat encoded(1, static_cast<int>(bytes.size()), CV_8UC1,
+                        const_cast<char*>(bytes.data()));
+  try {
+    cv::Mat image = cv::imdecode(encoded, cv::IMREAD_UNCHANGED);
+    if (image.empty()) fail("the data are damaged");
+    return image;
+  } catch (const cv::Exception& error) {
+    fail(error.err);
+  }
+}
+
+}  // namespace
+
+bool has_image_name(const std::filesystem::path& file) {
+  const std::string extension = lower(file.extension().string());
+  return extension == ".jpg" || extension == ".jpeg" || extension == ".png" ||
+         extension == ".webp" || extension == ".tif" || extension == ".tiff";
+}
+
+ImageInfo inspect_image(std::string_view bytes) {
+  ImageInfo info;
+  info.extension = format_of(bytes);
+  if (bytes.empty()) fail("the file is empty");
+  if (info.extension.empty()) fail("it is no JPEG, PNG, WebP or TIFF");
+  if (info.extension == "jpg") {
+    JpegErrors errors{};
+    if (!decode_jpeg(bytes, &errors, &info.width, &info.height)) fail(errors.message);
+    return info;
+  }
+  if (info.extension == "png") check_png_end(bytes);
+  const cv::Mat image = decode_by_opencv(bytes);
+  info.width = image.cols;
+  info.height = image.rows;
+  return info;
+}
+
+cv::Mat decode_mask(std::string_view bytes) {
+  if (format_of(bytes) != "png") fail("a mask must be a PNG");
+  check_png_end(bytes);
+  cv::Mat mask = decode_by_opencv(bytes);
+  if (mask.type() != CV_8UC1) {
+    throw DataError(
+        fmt::format("the mask has {} channels of {} bits, but one channel of 8 bits "
+                    "with class indices is needed; convert it",
+                    mask.channels(), mask.elemSize1() * 8));
+  }
+  return mask;
+}
+
+std::array<int64_t, 256> mask_histogram(const cv::Mat& mask) {
+  std::array<int64_t, 256> histogram{};
+  for (int y = 0; y < mask.rows; ++y) {
+    const auto* row = mask.ptr<uint8_t>(y);
+    for (int x = 0; x < mask.cols; ++x) ++histogram[row[x]];
+  }
+  return histogram;
+}
+
+std::vector<int64_t> count_mask_pixels(const cv::Mat& mask, int64_t num_classes) {
+  const auto histogram = mask_histogram(mask);
+  for (size_t value = static_cast<size_t>(num_classes); value < kIgnoreIndex; ++value) {
+    if (histogram[value] == 0) continue;
+    throw DataError(
+        fmt::format("the mask has {} pixels of value {}, but there are {} classes (0 to "
+                    "{}; 255 is not counted); give all --classes, or fix the mask",
+                    histogram[value], value, num_classes, num_classes - 1));
+  }
+  return {histogram.begin(), histogram.begin() + num_classes};
+}
+
+std::string encode_binary_mask(const cv::Mat& mask) {
+  cv::Mat binary = mask.clone();
+  binary.setTo(1, mask == 255);
+  std::vector<uint8_t> bytes;
+  // A fixed level, so that equal masks give equal bytes.
+  cv::imencode(".png", binary, bytes, {cv::IMWRITE_PNG_COMPRESSION, 6});
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace podium::data_shards
