@@ -1,0 +1,205 @@
+// Images per second of the loader and of its parts, on rendered 256 px JPEGs (quality 90, 4:2:0,
+// about 24 kB). "per CPU-second" counts the CPU time of all threads of the process: the figure to
+// compare between machines under load.
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <opencv2/imgcodecs.hpp>
+
+#include "base/rng.h"
+#include "data_shards/decode.h"
+#include "data_shards/loader.h"
+
+namespace podium::data_shards {
+namespace {
+
+constexpr int kNumImages = 256;
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+// Waves of many lengths with falling amplitude (as photographs have) and a few edges and some
+// grain.
+std::vector<uint8_t> render_jpeg(int number, int side) {
+  Rng rng(static_cast<uint64_t>(number), RandomPurpose::kDemo);
+  cv::Mat image(side, side, CV_8UC3, cv::Scalar::all(0));
+  struct Wave {
+    double x, y, phase, amplitude, colour[3];
+  };
+  std::vector<Wave> waves(24);
+  for (size_t i = 0; i < waves.size(); ++i) {
+    const double frequency = 0.01 * std::pow(1.22, static_cast<double>(i));
+    const double angle = rng.uniform(0, 6.28);
+    waves[i] = {frequency * std::cos(angle),
+                frequency * std::sin(angle),
+                rng.uniform(0, 6.28),
+                30 / (1 + 0.25 * static_cast<double>(i)),
+                {rng.uniform(0.7, 1), rng.uniform(0.7, 1), rng.uniform(0.7, 1)}};
+  }
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < side; ++x) {
+      const double grain = 10 * rng.normal();
+      const double edge = (x / 37 + y / 29 + number) % 2 ? 30 : 0;
+      for (int channel = 0; channel < 3; ++channel) {
+        double value = 110 + edge + grain;
+        for (const Wave& wave : waves) {
+          value += wave.amplitude * wave.colour[channel] *
+                   std::sin(wave.x * x + wave.y * y + wave.phase);
+        }
+        image.at<cv::Vec3b>(y, x)[channel] = cv::saturate_cast<uint8_t>(value);
+      }
+    }
+  }
+  std::vector<uint8_t> bytes;
+  cv::imencode(".jpg", image, bytes, {cv::IMWRITE_JPEG_QUALITY, 90});
+  return bytes;
+}
+
+const std::vector<std::string>& jpegs() {
+  static const std::vector<std::string> list = [] {
+    std::vector<std::string> result;
+    for (int i = 0; i < 32; ++i) {
+      const std::vector<uint8_t> bytes = render_jpeg(i, 256);
+      result.emplace_back(bytes.begin(), bytes.end());
+    }
+    return result;
+  }();
+  return list;
+}
+
+OpSpec make_op(const std::string& name, const nlohmann::json& given = nlohmann::json::object()) {
+  OpSpec spec{name, nlohmann::json::object()};
+  for (const OpSchema& schema : transform_schemas()) {
+    if (schema.name != name) continue;
+    for (const Field& field : schema.parameters.fields())
+      spec.parameters[field.key] = field.default_value;
+  }
+  spec.parameters.update(given);
+  return spec;
+}
+
+// The crop's area is at least 35 % of the image, as in the comparison of loaders in
+// docs/benchmarks.md.
+std::vector<OpSpec> training_ops() {
+  return {make_op("random_resized_crop", {{"size", {224}}, {"scale", {0.35, 1.0}}}),
+          make_op("hflip"), make_op("normalize")};
+}
+
+void report(benchmark::State& state, double num_images, double cpu) {
+  state.counters["images_per_cpu_second"] = num_images / cpu;
+  state.counters["images_per_second"] = benchmark::Counter(num_images, benchmark::Counter::kIsRate);
+}
+
+void full_decode(benchmark::State& state) {
+  ImageDecoder decoder;
+  size_t i = 0;
+  const double start = (jpegs(), cpu_seconds());
+  for (auto _ : state) {
+    decoder.open(jpegs()[i++ % jpegs().size()]);
+    benchmark::DoNotOptimize(decoder.decode().pixels.data);
+  }
+  report(state, static_cast<double>(i), cpu_seconds() - start);
+}
+BENCHMARK(full_decode);
+
+void transform_one_thread(benchmark::State& state) {
+  const TransformPipeline pipeline(training_ops());
+  std::vector<float> output(3 * 224 * 224);
+  uint64_t i = 0;
+  const double start = (jpegs(), cpu_seconds());
+  for (auto _ : state) {
+    pipeline.run(jpegs()[i % jpegs().size()], "jpg", nullptr, Rng(1, RandomPurpose::kAugment, i),
+                 output.data());
+    ++i;
+  }
+  report(state, static_cast<double>(i), cpu_seconds() - start);
+}
+BENCHMARK(transform_one_thread);
+
+// Resampling, flip, normalisation and layout alone: a decoded 192 px part to 224 px.
+void resample_one_thread(benchmark::State& state) {
+  ImageDecoder decoder;
+  decoder.open(jpegs()[0]);
+  const cv::Mat part = decoder.decode({10, 10, 192, 192}).pixels;
+  std::vector<float> output(3 * 224 * 224);
+  const PlanarTarget target{
+      .data = output.data(), .height = 224, .width = 224, .flip_horizontal = true};
+  int64_t i = 0;
+  const double start = cpu_seconds();
+  for (auto _ : state) {
+    resample_to_planes(part, {0, 0, 192, 192}, Interpolation::kBilinear, target);
+    ++i;
+  }
+  report(state, static_cast<double>(i), cpu_seconds() - start);
+}
+BENCHMARK(resample_one_thread);
+
+// A packed data set in a temporary folder, made once and removed at the end.
+class PackedImages {
+ public:
+  PackedImages() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "podium_bench_XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    std::ofstream csv(folder_ / "labels.csv");
+    csv << "img_id,img_path,a\n";
+    for (int i = 0; i < kNumImages; ++i) {
+      const std::string name = std::to_string(i) + ".jpg";
+      const std::string& bytes = jpegs()[static_cast<size_t>(i) % jpegs().size()];
+      std::ofstream(folder_ / name, std::ios::binary) << bytes;
+      csv << "img_" << i << "," << name << "," << i % 2 << "\n";
+    }
+    csv.close();
+    PackOptions options;
+    options.input = folder_ / "labels.csv";
+    options.output = folder_ / "packed";
+    pack(options);
+    dataset = Dataset::open(options.output);
+  }
+  ~PackedImages() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  std::shared_ptr<const Dataset> dataset;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+// Batches of 64 by as many threads as the argument says.
+void loader(benchmark::State& state) {
+  static const PackedImages packed;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < packed.dataset->size(); ++i) indices.push_back(i);
+  const TrainSampler sampler(indices, 1, 1, 1, 64);
+  int64_t next = 0;
+  const auto plans = [&]() -> std::optional<MicroBatchPlan> {
+    const int64_t step = next++;
+    return sampler.plan(step / sampler.steps_per_epoch(), step % sampler.steps_per_epoch(), 0, 1)
+        .front();
+  };
+  LoaderOptions options;
+  options.num_threads = static_cast<int>(state.range(0));
+  Loader batches(packed.dataset, std::make_shared<TransformPipeline>(training_ops()), plans, true,
+                 options);
+  for (int i = 0; i < 8; ++i) batches.next();  // first touch of memory and shards
+  int64_t num_images = 0;
+  const double start = cpu_seconds();
+  for (auto _ : state) num_images += batches.next()->size();
+  report(state, static_cast<double>(num_images), cpu_seconds() - start);
+}
+BENCHMARK(loader)->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
+
+}  // namespace
+}  // namespace podium::data_shards
+
+BENCHMARK_MAIN();

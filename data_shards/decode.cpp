@@ -1,0 +1,121 @@
+// Chooses the decoder and turns whatever a file holds into RGB. Read next: decode_jpeg.cpp,
+// transforms.cpp.
+#include "data_shards/decode.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <opencv2/imgcodecs.hpp>
+
+#include "base/error.h"
+#include "data_shards/decode_jpeg.h"
+
+namespace podium::data_shards {
+namespace {
+
+[[noreturn]] void fail_decode(const std::string& reason) {
+  throw DataError(fmt::format(
+      "cannot decode the image: {}; replace the file, or --on_bad_sample=skip", reason));
+}
+
+bool has_jpeg_magic(std::string_view bytes) {
+  return bytes.size() >= 3 && bytes.substr(0, 3) == std::string_view("\xff\xd8\xff", 3);
+}
+
+void require_reasonable_size(int64_t width, int64_t height) {
+  if (width < 1 || height < 1 || width * height > kMaxPixels) {
+    fail_decode(
+        fmt::format("{} x {} px, at most {} Mpx are accepted", width, height, kMaxPixels >> 20));
+  }
+}
+
+cv::Mat decode_by_opencv(std::string_view encoded) {
+  if (encoded.empty()) fail_decode("the file is empty");
+  const cv::Mat bytes(1, static_cast<int>(encoded.size()), CV_8UC1,
+                      const_cast<char*>(encoded.data()));
+  cv::Mat image;
+  try {
+    image = cv::imdecode(bytes, cv::IMREAD_UNCHANGED);  // unchanged: no turning by EXIF either
+  } catch (const cv::Exception& error) {
+    fail_decode(error.err);
+  }
+  if (image.empty()) fail_decode("not a JPEG, PNG, WebP or TIFF file, or damaged");
+  require_reasonable_size(image.cols, image.rows);
+  return image;
+}
+
+cv::Mat to_8_bit(const cv::Mat& image) {
+  if (image.depth() == CV_8U) return image;
+  if (image.depth() != CV_16U) fail_decode("pixels are neither 8 nor 16 bit integers");
+  cv::Mat narrow;
+  image.convertTo(narrow, CV_8U, 1.0 / 257.0);
+  return narrow;
+}
+
+// 1, 3 or 4 channels in OpenCV's order -> RGB. By hand, because cv::cvtColor would start threads of
+// its own.
+cv::Mat to_rgb(const cv::Mat& image) {
+  const int channels = image.channels();
+  if (channels != 1 && channels != 3 && channels != 4) {
+    fail_decode(fmt::format("{} channels, expected 1, 3 or 4", channels));
+  }
+  cv::Mat rgb(image.rows, image.cols, CV_8UC3);
+  const int red = channels == 1 ? 0 : 2;
+  const int green = channels == 1 ? 0 : 1;
+  for (int y = 0; y < image.rows; ++y) {
+    const uint8_t* source = image.ptr<uint8_t>(y);
+    uint8_t* target = rgb.ptr<uint8_t>(y);
+    for (int x = 0; x < image.cols; ++x, source += channels, target += 3) {
+      target[0] = source[red];
+      target[1] = source[green];
+      target[2] = source[0];
+    }
+  }
+  return rgb;
+}
+
+}  // namespace
+
+ImageDecoder::ImageDecoder() = default;
+ImageDecoder::~ImageDecoder() = default;
+
+void ImageDecoder::open(std::string_view encoded) {
+  encoded_ = encoded;
+  is_jpeg_ = has_jpeg_magic(encoded);
+  if (is_jpeg_) {
+    whole_.release();
+    if (!jpeg_) jpeg_ = std::make_unique<Jpeg>();
+    jpeg_->open(encoded);
+    width_ = jpeg_->width();
+    height_ = jpeg_->height();
+    require_reasonable_size(width_, height_);
+  } else {
+    whole_ = to_rgb(to_8_bit(decode_by_opencv(encoded)));
+    width_ = whole_.cols;
+    height_ = whole_.rows;
+  }
+}
+
+int ImageDecoder::best_denominator(const PixelRect& region, int out_width, int out_height) const {
+  if (!is_jpeg_) return 1;
+  // Only these reductions have fast inverse transforms in libjpeg-turbo.
+  for (const int denominator : {8, 4, 2}) {
+    if (region.width >= out_width * denominator && region.height >= out_height * denominator) {
+      return denominator;
+    }
+  }
+  return 1;
+}
+
+DecodedRegion ImageDecoder::decode(const PixelRect& region, int denominator) {
+  if (region.x < 0 || region.y < 0 || region.width < 1 || region.height < 1 ||
+      region.x + region.width > width_ || region.y + region.height > height_) {
+    throw InternalError(fmt::format("region {}+{} x {}+{} lies outside an image of {} x {} px",
+                                    region.x, region.width, region.y, region.height, width_,
+                                    height_));
+  }
+  if (is_jpeg_) return jpeg_->decode(encoded_, region, denominator);
+  return {whole_(cv::Rect(region.x, region.y, region.width, region.height)), region.x, region.y, 1};
+}
+
+}  // namespace podium::data_shards

@@ -1,0 +1,70 @@
+// Encoded images -> RGB pixels; of a JPEG only the part and the size that are needed. BGR ends
+// here. Read next: transforms.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <opencv2/core/mat.hpp>
+#include <string_view>
+
+namespace podium::data_shards {
+
+// A rectangle of pixels.
+struct PixelRect {
+  int x = 0;
+  int y = 0;
+  int width = 0;
+  int height = 0;
+  bool operator==(const PixelRect&) const = default;
+};
+
+// Pixels of a part of an image. pixels(0, 0) is pixel (x, y) of the image scaled by 1 /
+// denominator.
+struct DecodedRegion {
+  cv::Mat pixels;  // CV_8UC3, RGB, HWC; valid until the decoder is opened again
+  int x = 0;
+  int y = 0;
+  int denominator = 1;  // 1, 2, 4 or 8
+};
+
+// Images larger than this are refused, so that a damaged header cannot ask for all memory.
+inline constexpr int64_t kMaxPixels = int64_t{1} << 28;
+
+// Decodes one image after another, keeping its buffers. JPEG by libjpeg-turbo; PNG, WebP and TIFF
+// by OpenCV. Gray and CMYK become RGB, alpha is dropped, 16 bits become 8 (value / 257, rounded).
+// The EXIF orientation is ignored, as Pillow's and torchvision's readers do; rotate the files
+// before packing where it matters. Threads: one object belongs to one thread.
+class ImageDecoder {
+ public:
+  ImageDecoder();
+  ~ImageDecoder();
+  ImageDecoder(const ImageDecoder&) = delete;
+  ImageDecoder& operator=(const ImageDecoder&) = delete;
+
+  // Reads the header; the bytes must live until decode() has returned.
+  // Errors: DataError "cannot decode the image: REASON; replace the file, or --on_bad_sample=skip".
+  void open(std::string_view encoded);
+  int width() const { return width_; }  // px
+  int height() const { return height_; }
+  // The largest reduction at which `region` still covers `out_width` x `out_height`; 1 where the
+  // format cannot reduce.
+  int best_denominator(const PixelRect& region, int out_width, int out_height) const;
+  // `region` (in full-size px, inside the image) reduced by `denominator`, which must come from
+  // best_denominator() or be 1. Equal to the same part of a full decode. With a reduction the
+  // result covers the region and up to one pixel more on each side. Errors: DataError; damaged JPEG
+  // data is an error where libjpeg only warns.
+  DecodedRegion decode(const PixelRect& region, int denominator = 1);
+  // The whole image.
+  DecodedRegion decode() { return decode({0, 0, width_, height_}); }
+
+ private:
+  class Jpeg;
+  std::unique_ptr<Jpeg> jpeg_;
+  std::string_view encoded_;
+  bool is_jpeg_ = false;
+  cv::Mat whole_;  // of the formats that OpenCV decodes
+  int width_ = 0;
+  int height_ = 0;
+};
+
+}  // namespace podium::data_shards

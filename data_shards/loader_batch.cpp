@@ -1,0 +1,344 @@
+// Filling of slots and finishing of batches. Read next: loader.cpp.
+#include "data_shards/loader_batch.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "data_shards/pack_image.h"
+
+namespace podium::data_shards {
+namespace {
+
+constexpr const char* kMaskMember = "mask.png";
+
+std::string place_of(const Dataset& dataset, const SampleRecord& sample, int64_t offset) {
+  return fmt::format("shard {}: sample \"{}\" (offset {})",
+                     dataset.shards()[static_cast<size_t>(sample.shard)].file, sample.key, offset);
+}
+
+void write_mask(const cv::Mat& mask, int64_t* to) {
+  for (int y = 0; y < mask.rows; ++y) to = std::copy_n(mask.ptr<uint8_t>(y), mask.cols, to);
+}
+
+at::Tensor mask_tensor(const cv::Mat& mask) {
+  at::Tensor tensor = at::empty({mask.rows, mask.cols}, at::kLong);
+  write_mask(mask, tensor.data_ptr<int64_t>());
+  return tensor;
+}
+
+// Moves row `from` of a (B, ...) tensor to row `to`.
+void copy_row(const at::Tensor& tensor, int64_t from, int64_t to) {
+  if (!tensor.defined()) return;
+  const auto num_bytes = static_cast<int64_t>(tensor.nbytes()) / tensor.size(0);
+  auto* base = static_cast<char*>(tensor.data_ptr());
+  std::memcpy(base + to * num_bytes, base + from * num_bytes, static_cast<size_t>(num_bytes));
+}
+
+at::Tensor first_rows(const at::Tensor& tensor, int64_t count) {
+  return tensor.defined() ? tensor.narrow(0, 0, count) : tensor;
+}
+
+at::Tensor stack_equal(const std::vector<at::Tensor>& tensors,
+                       const std::vector<std::string>& keys) {
+  for (size_t i = 1; i < tensors.size(); ++i) {
+    if (tensors[i].sizes() != tensors[0].sizes()) {
+      throw RecipeError(
+          fmt::format("transforms: sizes differ within a batch (\"{}\" has {} x {} px, \"{}\" {} x "
+                      "{}): add resize or a "
+                      "crop with a fixed size, or evaluate with batches of 1",
+                      keys[0], tensors[0].size(-1), tensors[0].size(-2), keys[i],
+                      tensors[i].size(-1), tensors[i].size(-2)));
+    }
+  }
+  return at::stack(tensors);
+}
+
+std::string message_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const DataError& data_error) {
+    return data_error.what();
+  }
+}
+
+// Only what the data holds can be skipped; a failing disk, a wrong recipe or our own bug cannot.
+bool is_data_error(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const DataError&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+at::Tensor BatchMemory::take(const std::vector<int64_t>& shape) {
+  // Pinned memory is kept and reused by libtorch itself, which knows when a copy to the device has
+  // ended.
+  if (pin_memory_) return at::empty(shape, at::TensorOptions(at::kFloat).pinned_memory(true));
+  int64_t numel = 1;
+  for (const int64_t length : shape) numel *= length;
+  auto memory = std::make_unique<std::vector<float>>();
+  {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      *memory = std::move(free_.back());
+      free_.pop_back();
+    }
+  }
+  memory->resize(static_cast<size_t>(numel));
+  float* data = memory->data();
+  auto give_back = [self = shared_from_this(), kept = std::shared_ptr(std::move(memory))](void*) {
+    const std::lock_guard lock(self->mutex_);
+    self->free_.push_back(std::move(*kept));
+  };
+  return at::from_blob(data, shape, std::move(give_back), at::TensorOptions(at::kFloat));
+}
+
+SlotFiller::SlotFiller(std::shared_ptr<const Dataset> dataset,
+                       std::shared_ptr<const TransformPipeline> transforms, bool is_training,
+                       const LoaderOptions& options)
+    : dataset_(std::move(dataset)),
+      transforms_(std::move(transforms)),
+      is_training_(is_training),
+      options_(options),
+      reader_(dataset_, options.reader),
+      memory_(std::make_shared<BatchMemory>(options.pin_memory && at::hasCUDA())),
+      image_members_(options.image_members) {
+  if (image_members_.empty()) image_members_ = dataset_->image_members();
+  for (const std::string& name : image_members_) {
+    const auto& known = dataset_->image_members();
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      throw DataError(fmt::format("{} has no image member \"{}\"{}; it has {}",
+                                  dataset_->directory().string(), name, did_you_mean(name, known),
+                                  join(known, ", ")));
+    }
+  }
+  has_masks_ = dataset_->task() == Task::kSegmentation && dataset_->has_labels();
+  height_ = transforms_->output_size()[0];
+  width_ = transforms_->output_size()[1];
+}
+
+std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
+  auto pending = std::make_unique<PendingBatch>();
+  pending->plan = std::move(plan);
+  const int64_t size = pending->size();
+  const auto num_slots = static_cast<size_t>(size);
+  pending->errors.resize(num_slots);
+  pending->num_missing = size;
+  Batch& batch = pending->batch;
+  batch.keys.resize(num_slots);
+  batch.indices = pending->plan.indices;
+  const size_t num_images =
+      options_.image_policy == ImagePolicy::kStack ? image_members_.size() : 1;
+  if (is_fixed_size()) {
+    for (size_t i = 0; i < num_images; ++i) {
+      batch.images.push_back(memory_->take({size, transforms_->channels(), height_, width_}));
+    }
+    if (has_masks_) batch.masks = at::empty({size, height_, width_}, at::kLong);
+  } else {
+    pending->loose_images.resize(num_slots * num_images);
+    if (has_masks_) pending->loose_masks.resize(num_slots);
+  }
+  if (dataset_->task() == Task::kMultiLabel) {
+    batch.class_vectors = at::full({size, dataset_->num_classes()}, kUnknownLabel, at::kFloat);
+  } else if (dataset_->task() == Task::kSingleLabel) {
+    batch.class_indices = at::full({size}, kNoClass, at::kLong);
+  }
+  return pending;
+}
+
+const MemberRecord& SlotFiller::member(const SampleRecord& sample,
+                                       const std::string& extension) const {
+  std::vector<std::string> known;
+  for (const MemberRecord& candidate : sample.members) {
+    if (candidate.extension == extension) return candidate;
+    known.push_back(candidate.extension);
+  }
+  throw DataError(
+      fmt::format("shard {}: sample \"{}\" has no member \"{}\", only {}; repack, or "
+                  "--on_bad_sample=skip",
+                  dataset_->shards()[static_cast<size_t>(sample.shard)].file, sample.key, extension,
+                  join(known, ", ")));
+}
+
+std::vector<std::string> SlotFiller::chosen_members(const MicroBatchPlan& plan,
+                                                    const SampleRecord& sample) const {
+  switch (options_.image_policy) {
+    case ImagePolicy::kFirst:
+      return {image_members_.front()};
+    case ImagePolicy::kRandom: {
+      Rng rng(options_.seed, RandomPurpose::kImageChoice, static_cast<uint64_t>(plan.epoch),
+              xxh3_64(sample.key));
+      return {image_members_[rng.below(image_members_.size())]};
+    }
+    case ImagePolicy::kStack:
+      return image_members_;
+  }
+  throw InternalError("unknown image policy");
+}
+
+cv::Mat SlotFiller::read_mask(const SampleRecord& sample, int64_t index,
+                              std::string* buffer) const {
+  const MemberRecord& mask = member(sample, kMaskMember);
+  const std::string_view bytes = reader_.read(index, mask, buffer);
+  return with_context(place_of(*dataset_, sample, mask.offset), [&] {
+    return with_context(mask.extension, [&] { return decode_mask(bytes); });
+  });
+}
+
+void SlotFiller::write_labels(PendingBatch* pending, int64_t slot,
+                              const SampleRecord& sample) const {
+  Batch& batch = pending->batch;
+  batch.keys[static_cast<size_t>(slot)] = sample.key;
+  if (batch.class_vectors.defined()) {
+    float* row = batch.class_vectors.data_ptr<float>() + slot * dataset_->num_classes();
+    std::copy(sample.class_vector.begin(), sample.class_vector.end(), row);
+  }
+  if (batch.class_indices.defined())
+    batch.class_indices.data_ptr<int64_t>()[slot] = sample.class_index;
+}
+
+void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
+  thread_local std::string image_buffer;
+  thread_local std::string mask_buffer;
+  const int64_t index = pending->plan.indices[static_cast<size_t>(slot)];
+  const SampleRecord& sample = dataset_->sample(index);
+  write_labels(pending, slot, sample);
+  cv::Mat mask;
+  if (has_masks_) mask = read_mask(sample, index, &mask_buffer);
+  const uint64_t epoch = is_training_ ? static_cast<uint64_t>(pending->plan.epoch) : 0;
+  // Every image of a sample gets the same random choices, so that the images of a stack stay
+  // aligned.
+  const Rng rng(options_.seed, RandomPurpose::kAugment, epoch, xxh3_64(sample.key));
+  const std::vector<std::string> chosen = chosen_members(pending->plan, sample);
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const MemberRecord& image = member(sample, chosen[i]);
+    const std::string_view bytes = reader_.read(index, image, &image_buffer);
+    cv::Mat* image_mask = has_masks_ && i == 0 ? &mask : nullptr;
+    float* output = nullptr;
+    if (is_fixed_size()) {
+      output = pending->batch.images[i].data_ptr<float>() +
+               slot * transforms_->channels() * height_ * width_;
+    }
+    at::Tensor loose = with_context(place_of(*dataset_, sample, image.offset), [&] {
+      return transforms_->run(bytes, image.extension, image_mask, rng, output);
+    });
+    if (!is_fixed_size()) {
+      pending->loose_images[static_cast<size_t>(slot) * chosen.size() + i] = std::move(loose);
+    }
+  }
+  if (!has_masks_) return;
+  if (is_fixed_size()) {
+    write_mask(mask, pending->batch.masks.data_ptr<int64_t>() + slot * height_ * width_);
+  } else {
+    pending->loose_masks[static_cast<size_t>(slot)] = mask;
+  }
+}
+
+void SlotFiller::copy_slot(PendingBatch* pending, int64_t from, int64_t to) const {
+  Batch& batch = pending->batch;
+  const auto source = static_cast<size_t>(from);
+  const auto target = static_cast<size_t>(to);
+  batch.keys[target] = batch.keys[source];
+  batch.indices[target] = batch.indices[source];
+  for (const at::Tensor& images : batch.images) copy_row(images, from, to);
+  copy_row(batch.class_vectors, from, to);
+  copy_row(batch.class_indices, from, to);
+  copy_row(batch.masks, from, to);
+  if (is_fixed_size()) return;
+  const size_t num_images = pending->loose_images.size() / pending->errors.size();
+  for (size_t i = 0; i < num_images; ++i) {
+    pending->loose_images[target * num_images + i] = pending->loose_images[source * num_images + i];
+  }
+  if (has_masks_) pending->loose_masks[target] = pending->loose_masks[source];
+}
+
+void SlotFiller::stack_loose(PendingBatch* pending, const std::vector<int64_t>& slots) const {
+  Batch& batch = pending->batch;
+  const size_t num_images = pending->loose_images.size() / pending->errors.size();
+  for (size_t i = 0; i < num_images; ++i) {
+    std::vector<at::Tensor> images;
+    for (const int64_t slot : slots) {
+      images.push_back(pending->loose_images[static_cast<size_t>(slot) * num_images + i]);
+    }
+    batch.images.push_back(stack_equal(images, batch.keys));
+  }
+  if (!has_masks_) return;
+  std::vector<at::Tensor> masks;
+  for (const int64_t slot : slots) {
+    masks.push_back(mask_tensor(pending->loose_masks[static_cast<size_t>(slot)]));
+  }
+  batch.masks = stack_equal(masks, batch.keys);
+}
+
+Batch SlotFiller::finish(PendingBatch* pending,
+                         std::vector<std::pair<int64_t, BadSample>>* bad_samples) const {
+  const int64_t size = pending->size();
+  std::vector<int64_t> good_slots;
+  for (int64_t slot = 0; slot < size; ++slot) {
+    const std::exception_ptr& error = pending->errors[static_cast<size_t>(slot)];
+    if (!error) {
+      good_slots.push_back(slot);
+      continue;
+    }
+    if (!options_.skip_bad_samples || !is_data_error(error)) std::rethrow_exception(error);
+    const int64_t index = pending->plan.indices[static_cast<size_t>(slot)];
+    const SampleRecord& sample = dataset_->sample(index);
+    const std::string& shard = dataset_->shards()[static_cast<size_t>(sample.shard)].file;
+    bad_samples->push_back(
+        {index, {.place = shard + ": " + sample.key, .reason = message_of(error)}});
+  }
+  const auto num_good = static_cast<int64_t>(good_slots.size());
+  if (num_good == 0 && (is_training_ || size == 0)) {
+    throw DataError(
+        fmt::format("all {} samples of a batch are bad, the first is {}; run podium verify", size,
+                    bad_samples->back().second.reason));
+  }
+  if (is_training_ && num_good < size) {
+    for (int64_t slot = 0; slot < size; ++slot) {
+      if (!pending->errors[static_cast<size_t>(slot)]) continue;
+      const auto next = std::upper_bound(good_slots.begin(), good_slots.end(), slot);
+      copy_slot(pending, next == good_slots.end() ? good_slots.front() : *next, slot);
+    }
+  } else {
+    for (int64_t i = 0; i < num_good; ++i) {
+      if (good_slots[static_cast<size_t>(i)] != i)
+        copy_slot(pending, good_slots[static_cast<size_t>(i)], i);
+    }
+  }
+  const int64_t num_kept = is_training_ ? size : num_good;
+  Batch& batch = pending->batch;
+  batch.keys.resize(static_cast<size_t>(num_kept));
+  batch.indices.resize(static_cast<size_t>(num_kept));
+  if (!is_fixed_size() && num_kept > 0) {
+    std::vector<int64_t> slots;
+    for (int64_t slot = 0; slot < num_kept; ++slot) slots.push_back(slot);
+    stack_loose(pending, slots);
+  }
+  if (num_kept < size) {
+    if (is_fixed_size()) {
+      for (at::Tensor& images : batch.images) images = first_rows(images, num_kept);
+      batch.masks = first_rows(batch.masks, num_kept);
+    }
+    batch.class_vectors = first_rows(batch.class_vectors, num_kept);
+    batch.class_indices = first_rows(batch.class_indices, num_kept);
+  }
+  return std::move(batch);
+}
+
+}  // namespace podium::data_shards

@@ -1,0 +1,186 @@
+// The pipeline: choices first, then decode no more than they need, then as few passes as possible.
+// Read next: loader.cpp.
+#include "data_shards/transforms.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "data_shards/decode.h"
+#include "data_shards/resample.h"
+#include "data_shards/transform_steps.h"
+
+namespace podium::data_shards {
+namespace {
+
+// Steps that the last pass (to float planes) does by itself.
+bool is_part_of_last_pass(const Step& step) {
+  return step.kind == StepKind::kFlipHorizontal || step.kind == StepKind::kFlipVertical ||
+         step.kind == StepKind::kGray;
+}
+
+// The first step when it takes a part that lies inside the image.
+bool is_inner_part(const Step& step, const ImageDecoder& image) {
+  if (step.kind != StepKind::kResample && step.kind != StepKind::kCrop) return false;
+  return step.box.x >= 0 && step.box.y >= 0 && step.box.x + step.box.width <= image.width() &&
+         step.box.y + step.box.height <= image.height();
+}
+
+bool is_same_size(const Step& resample) {
+  return resample.box.width == resample.size.width && resample.box.height == resample.size.height;
+}
+
+}  // namespace
+
+struct TransformPipeline::Impl {
+  std::vector<std::unique_ptr<TransformOp>> ops;
+  int64_t channels = 3;
+  ImageSize fixed_size;  // 0 x 0: depends on the image
+  std::array<float, 3> scale;
+  std::array<float, 3> offset;
+
+  explicit Impl(const std::vector<OpSpec>& specs) {
+    std::optional<ImageSize> size;
+    for (const OpSpec& spec : specs) {
+      std::unique_ptr<TransformOp> op = make_transform_op(spec);
+      if (!op) {
+        if (&spec != &specs.back()) {
+          throw RecipeError(
+              fmt::format("transform normalize: it is op {} of {}; it must be the last, once",
+                          &spec - specs.data() + 1, specs.size()));
+        }
+        continue;
+      }
+      size = op->fixed_size(size);
+      if (op->makes_one_channel()) channels = 1;
+      ops.push_back(std::move(op));
+    }
+    if (size) fixed_size = *size;
+    Normalization normalization;
+    if (!specs.empty() && specs.back().name == "normalize") {
+      normalization = parse_normalize(specs.back(), channels);
+    }
+    // (value / 255 - mean) / std as one product and one sum.
+    for (size_t channel = 0; channel < 3; ++channel) {
+      const double std = normalization.std[channel];
+      scale[channel] = static_cast<float>(1.0 / (255.0 * std));
+      offset[channel] = static_cast<float>(-normalization.mean[channel] / std);
+    }
+  }
+
+  // Decodes what the first step needs. When that was a part, the step is done or replaced by what
+  // is left of it.
+  struct Start {
+    cv::Mat pixels;
+    size_t num_steps_done = 0;
+    std::optional<SourceBox> box;  // of the resampling that comes next
+  };
+  static Start decode_start(ImageDecoder* decoder, const std::vector<Step>& steps) {
+    if (steps.empty() || !is_inner_part(steps.front(), *decoder))
+      return {decoder->decode().pixels, 0, {}};
+    const Step& first = steps.front();
+    if (first.kind == StepKind::kCrop || is_same_size(first)) {
+      return {decoder->decode(first.box).pixels, 1, {}};
+    }
+    const int denominator =
+        decoder->best_denominator(first.box, first.size.width, first.size.height);
+    const DecodedRegion region = decoder->decode(first.box, denominator);
+    const double reduction = denominator;
+    return {region.pixels, 0,
+            SourceBox{first.box.x / reduction - region.x, first.box.y / reduction - region.y,
+                      first.box.width / reduction, first.box.height / reduction}};
+  }
+
+  PlanarTarget planar_target(float* output, const ImageSize& size) const {
+    return {.data = output,
+            .height = size.height,
+            .width = size.width,
+            .channels = static_cast<int>(channels),
+            .scale = scale,
+            .offset = offset};
+  }
+
+  at::Tensor run_sample(std::string_view encoded, cv::Mat* mask, Rng rng, float* output) const;
+
+  void run(ImageDecoder* decoder, const std::vector<Step>& steps, PlanarTarget target) const {
+    Start start = decode_start(decoder, steps);
+    // The last pass takes over trailing flips and gray, and the resampling before them.
+    size_t end = steps.size();
+    while (end > start.num_steps_done && is_part_of_last_pass(steps[end - 1])) {
+      const StepKind kind = steps[--end].kind;
+      if (kind == StepKind::kFlipHorizontal) target.flip_horizontal ^= true;
+      if (kind == StepKind::kFlipVertical) target.flip_vertical ^= true;
+      if (kind == StepKind::kGray) target.is_gray = true;
+    }
+    const Step* last_resample = nullptr;
+    if (end > start.num_steps_done && steps[end - 1].kind == StepKind::kResample &&
+        !is_same_size(steps[end - 1])) {
+      last_resample = &steps[--end];
+    }
+    cv::Mat pixels = std::move(start.pixels);
+    size_t next = start.num_steps_done;
+    if (start.box && end > 0) {
+      const Step& first = steps.front();
+      pixels = resample_to_bytes(pixels, *start.box, first.interpolation, first.size.height,
+                                 first.size.width);
+      start.box.reset();
+      next = 1;
+    }
+    for (; next < end; ++next) pixels = apply_to_bytes(pixels, steps[next]);
+    if (!last_resample) {
+      bytes_to_planes(pixels, target);
+      return;
+    }
+    const SourceBox whole{0, 0, static_cast<double>(pixels.cols), static_cast<double>(pixels.rows)};
+    if (!start.box) {
+      const PixelRect& box = last_resample->box;
+      pixels = pixels(cv::Rect(box.x, box.y, box.width, box.height));
+      start.box = SourceBox{0, 0, static_cast<double>(box.width), static_cast<double>(box.height)};
+    }
+    resample_to_planes(pixels, *start.box, last_resample->interpolation, target);
+  }
+};
+
+TransformPipeline::TransformPipeline(const std::vector<OpSpec>& ops)
+    : impl_(std::make_unique<Impl>(ops)) {}
+TransformPipeline::~TransformPipeline() = default;
+TransformPipeline::TransformPipeline(TransformPipeline&&) noexcept = default;
+
+int64_t TransformPipeline::channels() const { return impl_->channels; }
+
+std::array<int64_t, 2> TransformPipeline::output_size() const {
+  return {impl_->fixed_size.height, impl_->fixed_size.width};
+}
+
+at::Tensor TransformPipeline::run(std::string_view encoded, const std::string& extension,
+                                  cv::Mat* mask, Rng rng, float* output) const {
+  return with_context(extension, [&] { return impl_->run_sample(encoded, mask, rng, output); });
+}
+
+at::Tensor TransformPipeline::Impl::run_sample(std::string_view encoded, cv::Mat* mask, Rng rng,
+                                               float* output) const {
+  thread_local ImageDecoder decoder;
+  decoder.open(encoded);
+  if (mask && (mask->rows != decoder.height() || mask->cols != decoder.width())) {
+    throw DataError(
+        fmt::format("the mask has {} x {} px, the image {} x {}; fix the pair and repack",
+                    mask->cols, mask->rows, decoder.width(), decoder.height()));
+  }
+  std::vector<Step> steps;
+  ImageSize size{decoder.height(), decoder.width()};
+  for (const auto& op : ops) op->resolve(&size, &rng, &steps);
+  at::Tensor tensor;
+  if (fixed_size == ImageSize{} || !output) {
+    tensor = at::empty({channels, size.height, size.width}, at::kFloat);
+    output = tensor.data_ptr<float>();
+  }
+  run(&decoder, steps, planar_target(output, size));
+  if (mask) *mask = apply_to_mask(*mask, steps);
+  return tensor;
+}
+
+}  // namespace podium::data_shards
