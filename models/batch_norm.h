@@ -1,11 +1,15 @@
-// Batch normalisation whose running statistics belong to the logical worker: a forward pass in training mode records its
-// statistics, and the trainer merges those of all logical workers and applies them once per optimizer step.
+// Batch normalisation whose running statistics belong to the logical worker: a forward pass in
+// training mode records its statistics, and the trainer merges those of all logical workers and
+// applies them once per optimizer step.
 #pragma once
 
 #include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <vector>
+
+#include "models/init.h"
 
 namespace podium::models {
 
@@ -16,19 +20,26 @@ struct NormStatistics {
   double count = 0;
 };
 
-// Chan's parallel formula; merge(a, b) is not bitwise merge(b, a): callers merge in tree order, left before right.
+// Chan's parallel formula; merge(a, b) is not bitwise merge(b, a): callers merge in tree order,
+// left before right.
 NormStatistics merge(const NormStatistics& left, const NormStatistics& right);
 
 // 2-d batch normalisation with torch.nn.BatchNorm2d's parameter names and arithmetic.
-class BatchNorm2dImpl : public torch::nn::Module {
+class BatchNorm2dImpl : public torch::nn::Module, public Initialised {
  public:
   explicit BatchNorm2dImpl(int64_t num_channels, double eps = 1e-5, double momentum = 0.1);
-  // Shapes: (B, C, H, W) -> same. Training: normalises with the batch's statistics and records them.
+  // Shapes: (B, C, H, W) -> same. Training: normalises with the batch's statistics and records them
+  // (in the parameters' type, whatever the input's); the running statistics stay as they are.
+  // Errors: UsageError in training when a channel has a single value.
   torch::Tensor forward(const torch::Tensor& input);
-  // Moves the statistics of the last training forward out. Errors: InternalError when there was none.
+  // Moves the statistics of the last training forward out. Errors: InternalError when there was
+  // none.
   NormStatistics take_statistics();
-  // running = (1 - momentum) * running + momentum * statistics (unbiased variance); num_batches_tracked += 1.
+  // running = (1 - momentum) * running + momentum * statistics (unbiased variance);
+  // num_batches_tracked += 1.
   void update_running(const NormStatistics& statistics);
+
+  std::vector<ParameterRule> parameter_rules() override;
 
   torch::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 

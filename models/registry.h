@@ -11,10 +11,12 @@ namespace podium::models {
 
 // All registered models, sorted by name.
 const std::vector<ModelInfo>& list_models();
-// Errors: UsageError "unknown model \"resnet5\" (did you mean \"resnet50\"?); podium models lists them".
+// Errors: UsageError "unknown model \"resnet5\" (did you mean \"resnet50\"?); podium models lists
+// them".
 const ModelInfo& find_model(const std::string& name);
-// A model with freshly initialised parameters, drawn by kInit keyed by (seed, parameter name), so that they depend neither on
-// construction order nor on libtorch's generator. Distributions are the reference's.
+// A model with freshly initialised parameters, drawn by kInit keyed by (seed, parameter name), so
+// that they depend neither on construction order nor on libtorch's generator. Distributions are the
+// reference's.
 std::shared_ptr<VisionModel> make_model(const ModelOptions& options, uint64_t seed);
 
 }  // namespace podium::models

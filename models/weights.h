@@ -1,4 +1,5 @@
-// Loading and saving parameters and buffers as safetensors with public names. Read next: base/safetensors_file.h.
+// Loading and saving parameters and buffers as safetensors with public names. Read next:
+// base/safetensors_file.h.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -17,22 +18,27 @@ using StateDict = std::map<std::string, torch::Tensor>;
 // Parameters and buffers by name; tensors share storage with the module.
 StateDict state_dict(const torch::nn::Module& module);
 
-// Tensors on the host. save: contiguous copies, any of the container's types. Errors: those of SafetensorsFile.
+// Tensors on the host. save: contiguous copies, any of the container's types. Errors: those of
+// SafetensorsFile.
 StateDict load_tensors(const std::filesystem::path& file);
 void save_tensors(const std::filesystem::path& file, const StateDict& tensors,
                   const std::map<std::string, std::string>& metadata = {});
 
 struct LoadOptions {
-  std::string prefix;        // "encoder.": only keys with it, stripped
-  bool is_strict = true;     // false: the head is left out (and said aloud) when the class count differs
-  bool adapt_first_convolution = true;  // timm's rule for 1 channel (sum) and others (repeat, scaled by 3 / C)
+  std::string prefix;  // "encoder.": only keys with it, stripped
+  bool is_strict =
+      true;  // false: the head is left out (and said aloud) when the class count differs
+  bool adapt_first_convolution =
+      true;  // timm's rule for 1 channel (sum) and others (repeat, scaled by 3 / C)
 };
 struct LoadReport {
   std::vector<std::string> left_out;  // head parameters that keep their fresh values
   bool is_first_convolution_adapted = false;
 };
-// Copies a state dict into the module. Errors: DataError listing missing, extra and misshapen names (up to 5 each, with counts).
-LoadReport load_state_dict(VisionModel& model, const StateDict& weights, const LoadOptions& options = {});
+// Copies a state dict into the module. Errors: DataError listing missing, extra and misshapen names
+// (up to 5 each, with counts).
+LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
+                           const LoadOptions& options = {});
 // All names must fit exactly. For checkpoints.
 void load_state_dict_strict(torch::nn::Module& module, const StateDict& weights);
 

@@ -1,0 +1,80 @@
+// Convolution, linear and group-norm layers.
+#include "models/layers.h"
+
+#include <cmath>
+
+namespace podium::models {
+namespace {
+
+ParameterRule weight_rule(const torch::Tensor& weight, WeightInit init) {
+  const double receptive = weight.dim() > 2 ? double(weight.size(2) * weight.size(3)) : 1.0;
+  const double fan_in = double(weight.size(1)) * receptive;
+  const double fan_out = double(weight.size(0)) * receptive;
+  switch (init) {
+    case WeightInit::kKaimingNormalFanOut:
+      return {"weight", weight, Distribution::kNormal, std::sqrt(2.0 / fan_out)};
+    case WeightInit::kKaimingUniformFanIn:
+      return {"weight", weight, Distribution::kUniform, std::sqrt(6.0 / fan_in)};
+    case WeightInit::kXavierUniform:
+      return {"weight", weight, Distribution::kUniform, std::sqrt(6.0 / (fan_in + fan_out))};
+    case WeightInit::kTorchDefault:
+      break;
+  }
+  return {"weight", weight, Distribution::kUniform, 1.0 / std::sqrt(fan_in)};
+}
+
+// torch.nn's own rule draws the bias too; the published initialisations of models set it to 0.
+ParameterRule bias_rule(const torch::Tensor& bias, const torch::Tensor& weight, WeightInit init) {
+  if (init != WeightInit::kTorchDefault) return {"bias", bias, Distribution::kConstant, 0.0};
+  ParameterRule rule = weight_rule(weight, init);
+  return {"bias", bias, rule.distribution, rule.scale};
+}
+
+}  // namespace
+
+Conv2dImpl::Conv2dImpl(Conv2dOptions options) : options_(options) {
+  weight = register_parameter("weight", torch::empty({options.out_channels, options.in_channels,
+                                                      options.kernel_size, options.kernel_size}));
+  if (options.has_bias) bias = register_parameter("bias", torch::empty({options.out_channels}));
+}
+
+torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) {
+  return at::conv2d(input, weight, bias, {options_.stride, options_.stride},
+                    {options_.padding, options_.padding});
+}
+
+std::vector<ParameterRule> Conv2dImpl::parameter_rules() {
+  std::vector<ParameterRule> rules{weight_rule(weight, options_.init)};
+  if (bias.defined()) rules.push_back(bias_rule(bias, weight, options_.init));
+  return rules;
+}
+
+LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, WeightInit init) : init_(init) {
+  weight = register_parameter("weight", torch::empty({out_features, in_features}));
+  bias = register_parameter("bias", torch::empty({out_features}));
+}
+
+torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
+  return at::linear(input, weight, bias);
+}
+
+std::vector<ParameterRule> LinearImpl::parameter_rules() {
+  return {weight_rule(weight, init_), bias_rule(bias, weight, init_)};
+}
+
+GroupNormImpl::GroupNormImpl(int64_t num_groups, int64_t num_channels, double eps)
+    : num_groups_(num_groups), eps_(eps) {
+  weight = register_parameter("weight", torch::ones({num_channels}));
+  bias = register_parameter("bias", torch::zeros({num_channels}));
+}
+
+torch::Tensor GroupNormImpl::forward(const torch::Tensor& input) {
+  return at::group_norm(input, num_groups_, weight, bias, eps_);
+}
+
+std::vector<ParameterRule> GroupNormImpl::parameter_rules() {
+  return {{"weight", weight, Distribution::kConstant, 1.0},
+          {"bias", bias, Distribution::kConstant, 0.0}};
+}
+
+}  // namespace podium::models
