@@ -2,9 +2,11 @@
 // mpi_communicator.h.
 #include "trainer/communicator.h"
 
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include "base/error.h"
+#include "trainer/mpi_communicator.h"
 
 namespace podium::trainer {
 namespace {
@@ -61,10 +63,16 @@ std::unique_ptr<Communicator> make_single_communicator() {
 }
 
 std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& options) {
-  if (options.device != "auto" && options.device != "cpu") {
-    throw UsageError("--device=" + options.device +
-                     ": no such device on this machine; give auto or cpu");
+  if (options.device != "auto" && options.device != "cpu" && options.device != "cuda") {
+    throw UsageError("--device=" + options.device + ": expected auto, cpu or cuda");
   }
+  const WorkerEnvironment environment = read_worker_environment();
+  if (environment.is_srun && !environment.has_pmix) {
+    throw DistributedError(
+        fmt::format("srun started {} tasks without PMIx, which Open MPI needs; use srun --mpi=pmix",
+                    environment.world_size));
+  }
+  if (environment.world_size > 1) return make_mpi_communicator(options.timeout);
   return make_single_communicator();
 }
 

@@ -1,0 +1,59 @@
+// A c10d::Backend over Open MPI for CPU tensors. Read next: mpi_backend_engine.h.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <vector>
+
+#include "trainer/mpi_backend_engine.h"
+
+namespace podium::trainer {
+
+// Operations run in the order of the calls on one thread; each call returns at once with a Work
+// that has a future. Collective: all ranks call the same operations in the same order. Errors:
+// InternalError for tensors that are not contiguous CPU tensors or sizes that do not fit;
+// DistributedError from wait().
+class MpiBackend : public c10d::Backend {
+ public:
+  using Tensors = std::vector<at::Tensor>;
+  using WorkPtr = c10::intrusive_ptr<c10d::Work>;
+
+  explicit MpiBackend(std::unique_ptr<MpiEngine> engine);
+
+  const std::string getBackendName() const override { return "mpi"; }
+  void setTimeout(std::chrono::milliseconds timeout) override { engine_->set_timeout(timeout); }
+  uint64_t getSequenceNumberForGroup() override { return engine_->sequence(); }
+  void setSequenceNumberForGroup() override {}
+  MpiEngine& engine() { return *engine_; }
+
+  WorkPtr broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) override;
+  // SUM, AVG, PRODUCT, MIN, MAX; float32, float64 and integers.
+  WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) override;
+  WorkPtr reduce(Tensors& tensors, const c10d::ReduceOptions& options) override;
+  WorkPtr allgather(std::vector<Tensors>& outputs, Tensors& inputs,
+                    const c10d::AllgatherOptions& options) override;
+  WorkPtr _allgather_base(at::Tensor& output, at::Tensor& input,
+                          const c10d::AllgatherOptions& options) override;
+  WorkPtr alltoall_base(at::Tensor& output, at::Tensor& input, std::vector<int64_t>& output_splits,
+                        std::vector<int64_t>& input_splits,
+                        const c10d::AllToAllOptions& options) override;
+  WorkPtr barrier(const c10d::BarrierOptions& options) override;
+  WorkPtr send(Tensors& tensors, int destination, int tag) override;
+  WorkPtr recv(Tensors& tensors, int source, int tag) override;
+
+  // Communicator::tree_all_reduce: the three steps as one operation, so that none of them blocks
+  // the caller.
+  WorkPtr tree_allreduce(at::Tensor flat, double scale);
+  // A barrier under another name, for error messages.
+  WorkPtr named_barrier(const std::string& name);
+
+ private:
+  WorkPtr enqueue(const std::string& name, c10d::OpType type, Tensors tensors, Tensors outputs,
+                  std::vector<MpiOperation::Stage> stages, bool is_collective = true);
+
+  std::unique_ptr<MpiEngine> engine_;
+};
+
+}  // namespace podium::trainer

@@ -1,0 +1,151 @@
+// MPI ranks behind the Communicator. Read next: mpi_backend.cpp.
+#include "trainer/mpi_communicator.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "trainer/communicator_pack.h"
+#include "trainer/mpi_backend.h"
+#include "trainer/mpi_backend_session.h"
+
+namespace podium::trainer {
+namespace {
+
+int read_int(const char* name, int fallback) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? fallback : std::atoi(text);
+}
+
+class PendingWork : public PendingCollective {
+ public:
+  explicit PendingWork(MpiBackend::WorkPtr work) : work_(std::move(work)) {}
+  void wait() override { work_->wait(); }
+
+ private:
+  MpiBackend::WorkPtr work_;
+};
+
+class MpiCommunicator : public Communicator {
+ public:
+  explicit MpiCommunicator(std::chrono::milliseconds timeout) : session_(MpiSession::acquire()) {
+    const WorkerEnvironment environment = read_worker_environment();
+    int size = 1;
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    if (size < environment.world_size) {
+      session_->mark_broken();
+      throw DistributedError(
+          fmt::format("{} started {} tasks, but MPI sees {}; {}",
+                      environment.is_srun ? "srun" : "the launcher", environment.world_size, size,
+                      "start them with srun --mpi=pmix, or with the mpirun of this Open MPI"));
+    }
+    backend_ =
+        c10::make_intrusive<MpiBackend>(std::make_unique<MpiEngine>(MPI_COMM_WORLD, timeout));
+    MPI_Comm node = MPI_COMM_NULL;
+    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, backend_->getRank(),
+                                  MPI_INFO_NULL, &node),
+              "MPI_Comm_split_type");
+    MPI_Comm_rank(node, &local_rank_);
+    MPI_Comm_size(node, &local_size_);
+    MPI_Comm_free(&node);
+  }
+
+  // Ends together with the peers: each rank goes on answering questions until all have come here. A
+  // rank that leaves because of an error does not wait for anyone.
+  ~MpiCommunicator() override {
+    if (std::uncaught_exceptions() == 0 && !backend_->engine().is_broken()) {
+      try {
+        backend_->named_barrier("shutdown")->wait();
+      } catch (const std::exception& error) {
+        log_warning("{}", error.what());
+      }
+    }
+    if (std::uncaught_exceptions() > 0 || backend_->engine().is_broken()) session_->mark_broken();
+  }
+
+  int rank() const override { return backend_->getRank(); }
+  int world_size() const override { return backend_->getSize(); }
+  int local_rank() const override { return local_rank_; }
+  int local_size() const override { return local_size_; }
+  torch::Device device() const override { return torch::Device(torch::kCPU); }
+  std::string name() const override { return "mpi"; }
+
+  void broadcast(const std::vector<torch::Tensor>& tensors) override {
+    move_packed(tensors, [this](const torch::Tensor& buffer) {
+      std::vector<torch::Tensor> list = {buffer};
+      backend_->broadcast(list, {})->wait();
+    });
+  }
+  void barrier() override { backend_->barrier({})->wait(); }
+
+  std::shared_ptr<PendingCollective> all_to_all(torch::Tensor output,
+                                                torch::Tensor input) override {
+    std::vector<int64_t> equal_splits;
+    return pending(backend_->alltoall_base(output, input, equal_splits, equal_splits, {}));
+  }
+  std::shared_ptr<PendingCollective> all_gather(torch::Tensor output,
+                                                torch::Tensor input) override {
+    return pending(backend_->_allgather_base(output, input, {}));
+  }
+  std::shared_ptr<PendingCollective> all_reduce_sum(torch::Tensor tensor) override {
+    std::vector<torch::Tensor> list = {std::move(tensor)};
+    return pending(backend_->allreduce(list, {}));
+  }
+  std::shared_ptr<PendingCollective> tree_all_reduce(torch::Tensor flat, double scale) override {
+    return pending(backend_->tree_allreduce(std::move(flat), scale));
+  }
+
+  std::vector<std::string> all_gather_bytes(const std::string& bytes) override {
+    const torch::Tensor lengths = torch::empty({world_size()}, torch::kInt64);
+    all_gather(lengths, torch::full({1}, static_cast<int64_t>(bytes.size()), torch::kInt64))
+        ->wait();
+    const int64_t longest = std::max<int64_t>(1, lengths.max().item<int64_t>());
+    const torch::Tensor mine = torch::zeros({longest}, torch::kUInt8);
+    std::memcpy(mine.data_ptr(), bytes.data(), bytes.size());
+    const torch::Tensor all = torch::empty({longest * world_size()}, torch::kUInt8);
+    all_gather(all, mine)->wait();
+    std::vector<std::string> result;
+    for (int64_t r = 0; r < world_size(); ++r) {
+      const char* begin = static_cast<const char*>(all.data_ptr()) + r * longest;
+      result.emplace_back(begin, static_cast<size_t>(lengths.data_ptr<int64_t>()[r]));
+    }
+    return result;
+  }
+
+ private:
+  static std::shared_ptr<PendingCollective> pending(MpiBackend::WorkPtr work) {
+    return std::make_shared<PendingWork>(std::move(work));
+  }
+
+  std::shared_ptr<MpiSession> session_;  // outlives the backend
+  c10::intrusive_ptr<MpiBackend> backend_;
+  int local_rank_ = 0;
+  int local_size_ = 1;
+};
+
+}  // namespace
+
+WorkerEnvironment read_worker_environment() {
+  WorkerEnvironment environment;
+  environment.has_pmix = std::getenv("PMIX_RANK") != nullptr;
+  environment.world_size = read_int("OMPI_COMM_WORLD_SIZE", 0);
+  if (environment.world_size > 0) return environment;
+  // SLURM_NTASKS is also set in the batch script itself, which is no worker; SLURM_STEP_NUM_TASKS
+  // only inside a step.
+  environment.world_size = std::max(1, read_int("SLURM_STEP_NUM_TASKS", 1));
+  environment.is_srun = environment.world_size > 1;
+  return environment;
+}
+
+std::unique_ptr<Communicator> make_mpi_communicator(std::chrono::milliseconds timeout) {
+  return std::make_unique<MpiCommunicator>(timeout);
+}
+
+}  // namespace podium::trainer
