@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+#include <string>
+
 namespace podium {
 namespace {
 
