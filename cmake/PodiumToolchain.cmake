@@ -2,14 +2,14 @@
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 # -O2 without debug info: the build is bound by two cores. No FMA contraction: sums must not depend on inlining.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -fno-omit-frame-pointer")
-add_compile_options(-Wall -Wextra -Wshadow -ffp-contract=off)
+# -fPIC for libraries and executables alike: CMake would give executables -fPIE, and gcc then refuses the precompiled headers.
+add_compile_options(-fPIC -Wall -Wextra -Wshadow -ffp-contract=off)
 
 if(PODIUM_SANITIZE)
   add_compile_options(-fsanitize=${PODIUM_SANITIZE})
