@@ -53,8 +53,8 @@ NormStatistics BatchNorm2dImpl::take_statistics() {
   }
   NormStatistics statistics{batch_mean_.to(torch::kFloat64),
                             batch_var_.to(torch::kFloat64) * (batch_count_ - 1), batch_count_};
-  batch_mean_ = {};
-  batch_var_ = {};
+  batch_mean_ = torch::Tensor();
+  batch_var_ = torch::Tensor();
   batch_count_ = 0;
   return statistics;
 }

@@ -35,7 +35,8 @@ FpnConvolutionImpl::FpnConvolutionImpl(int64_t in_channels, int64_t out_channels
 }
 
 torch::Tensor FpnConvolutionImpl::forward(const torch::Tensor& input) {
-  const torch::Tensor x = at::relu_(norm_(convolution_(input)));
+  torch::Tensor x = norm_(convolution_(input));
+  x.relu_();
   return has_upsampling_ ? upsample_bilinear(x, 2) : x;
 }
 

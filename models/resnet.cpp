@@ -53,11 +53,11 @@ torch::Tensor ResNetBlockImpl::forward(const torch::Tensor& input) {
   torch::Tensor x = input;
   for (size_t i = 0; i < convolutions_.size(); ++i) {
     x = norms_[i](convolutions_[i](x));
-    if (i + 1 < convolutions_.size()) x = at::relu_(x);
+    if (i + 1 < convolutions_.size()) x.relu_();
   }
   const torch::Tensor shortcut =
       shortcut_convolution_ ? shortcut_norm_(shortcut_convolution_(input)) : input;
-  return at::relu_(x.add_(shortcut));
+  return x.add_(shortcut).relu_();
 }
 
 ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
@@ -85,8 +85,8 @@ ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
 
 std::vector<torch::Tensor> ResNet::forward_pyramid(const torch::Tensor& images) {
   check_images(images);
-  torch::Tensor x = at::relu_(bn1_(conv1_(images)));
-  x = at::max_pool2d(x, {3, 3}, {2, 2}, {1, 1});
+  torch::Tensor x = bn1_(conv1_(images));
+  x = at::max_pool2d(x.relu_(), {3, 3}, {2, 2}, {1, 1});
   std::vector<torch::Tensor> maps;
   for (auto& stage : stages_) {
     for (ResNetBlock& block : stage) x = block(x);

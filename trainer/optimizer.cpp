@@ -199,8 +199,10 @@ torch::Tensor norms_of_runs(const torch::Tensor& gradient) {
 std::vector<ParameterGroup> make_parameter_groups(const torch::nn::Module& module,
                                                   double weight_decay,
                                                   bool no_decay_for_norms_and_biases) {
-  ParameterGroup decay{.name = "decay", .weight_decay = weight_decay};
-  ParameterGroup no_decay{.name = "no_decay", .weight_decay = 0.0};
+  ParameterGroup decay, no_decay;
+  decay.name = "decay";
+  decay.weight_decay = weight_decay;
+  no_decay.name = "no_decay";
   for (const auto& item : module.named_parameters()) {
     if (!item.value().requires_grad()) continue;
     const bool is_exempt =
