@@ -1,12 +1,14 @@
 // libjpeg-turbo behind C++ errors. Read next: decode.cpp.
 #pragma once
 
+// clang-format off: jpeglib.h needs FILE and size_t before it
+#include <cstddef>
+#include <cstdio>
 #include <jpeglib.h>
+// clang-format on
 
 #include <csetjmp>
-#include <cstddef>
 #include <cstdint>
-#include <cstdio>  // jpeglib.h needs FILE
 #include <string_view>
 #include <vector>
 

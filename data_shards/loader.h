@@ -1,4 +1,5 @@
-// The loader: threads in this process that read, decode and transform straight into batch memory, in plan order.
+// The loader: threads in this process that read, decode and transform straight into batch memory,
+// in plan order.
 #pragma once
 
 #include <cstdint>
@@ -34,13 +35,19 @@ struct LoaderOptions {
   ImagePolicy image_policy = ImagePolicy::kFirst;
 };
 
-// Delivers the batches of a stream of plans in order. With skip_bad_samples a bad sample's slot is filled with the next good sample of
+// Delivers the batches of a stream of plans in order, with at most `prefetch_batches` ahead of the
+// consumer. Masks are undefined for a data set without labels; its class vectors hold
+// kUnknownLabel. With skip_bad_samples a bad sample's slot is filled with the next good sample of
 // the batch in training (so shapes stay), left out in evaluation, and listed in bad_samples().
 class Loader {
  public:
-  // `next_plan` returns the plans one after another, nullopt at the end. It is called from one thread.
-  Loader(std::shared_ptr<const Dataset> dataset, std::shared_ptr<const TransformPipeline> transforms,
-         std::function<std::optional<MicroBatchPlan>()> next_plan, bool is_training, LoaderOptions options);
+  // `next_plan` returns the plans one after another, nullopt at the end. It is called by the
+  // constructor and next(), on their thread. Errors: DataError for an unknown image member or a cut
+  // shard, IoError; RecipeError without threads or prefetching.
+  Loader(std::shared_ptr<const Dataset> dataset,
+         std::shared_ptr<const TransformPipeline> transforms,
+         std::function<std::optional<MicroBatchPlan>()> next_plan, bool is_training,
+         LoaderOptions options);
   ~Loader();  // stops the threads
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;

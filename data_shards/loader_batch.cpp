@@ -117,7 +117,8 @@ SlotFiller::SlotFiller(std::shared_ptr<const Dataset> dataset,
       is_training_(is_training),
       options_(options),
       reader_(dataset_, options.reader),
-      memory_(std::make_shared<BatchMemory>(options.pin_memory && at::hasCUDA())),
+      pin_memory_(options.pin_memory && at::hasCUDA()),
+      memory_(std::make_shared<BatchMemory>(pin_memory_)),
       image_members_(options.image_members) {
   if (image_members_.empty()) image_members_ = dataset_->image_members();
   for (const std::string& name : image_members_) {
@@ -145,19 +146,23 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   batch.indices = pending->plan.indices;
   const size_t num_images =
       options_.image_policy == ImagePolicy::kStack ? image_members_.size() : 1;
+  const auto host = [&](at::ScalarType type) {
+    return at::TensorOptions(type).pinned_memory(pin_memory_);
+  };
   if (is_fixed_size()) {
     for (size_t i = 0; i < num_images; ++i) {
       batch.images.push_back(memory_->take({size, transforms_->channels(), height_, width_}));
     }
-    if (has_masks_) batch.masks = at::empty({size, height_, width_}, at::kLong);
+    if (has_masks_) batch.masks = at::empty({size, height_, width_}, host(at::kLong));
   } else {
     pending->loose_images.resize(num_slots * num_images);
     if (has_masks_) pending->loose_masks.resize(num_slots);
   }
   if (dataset_->task() == Task::kMultiLabel) {
-    batch.class_vectors = at::full({size, dataset_->num_classes()}, kUnknownLabel, at::kFloat);
+    batch.class_vectors =
+        at::full({size, dataset_->num_classes()}, kUnknownLabel, host(at::kFloat));
   } else if (dataset_->task() == Task::kSingleLabel) {
-    batch.class_indices = at::full({size}, kNoClass, at::kLong);
+    batch.class_indices = at::full({size}, kNoClass, host(at::kLong));
   }
   return pending;
 }

@@ -76,6 +76,7 @@ class SlotFiller {
   bool is_training_;
   LoaderOptions options_;
   SampleReader reader_;
+  bool pin_memory_;
   std::shared_ptr<BatchMemory> memory_;
   std::vector<std::string> image_members_;
   bool has_masks_ = false;

@@ -135,7 +135,6 @@ struct TransformPipeline::Impl {
       bytes_to_planes(pixels, target);
       return;
     }
-    const SourceBox whole{0, 0, static_cast<double>(pixels.cols), static_cast<double>(pixels.rows)};
     if (!start.box) {
       const PixelRect& box = last_resample->box;
       pixels = pixels(cv::Rect(box.x, box.y, box.width, box.height));
