@@ -1,4 +1,5 @@
-// `podium train`: one run, the same program for one and for many workers. Read next: train_loop.h, predict.h.
+// `podium train`: one run, the same program for one and for many workers. Read next: train_loop.h,
+// predict.h.
 #pragma once
 
 #include <chrono>
@@ -24,12 +25,12 @@ struct TrainOptions {
   std::filesystem::path run_dir;
   std::string resume = "auto";  // "auto", "never", or a checkpoint directory
   std::string device = "auto";
-  int loader_threads = 0;       // per worker; 0 = by cores and workers
-  bool is_fastest = false;      // plain all-reduce
+  int loader_threads = 0;   // per worker; 0 = by cores and workers
+  bool is_fastest = false;  // plain all-reduce
   bool skip_bad_samples = false;
   std::chrono::milliseconds timeout{600'000};  // of collectives
-  std::string trial_name;       // in prediction sets; empty: the run directory's name
-  std::string model_group;      // empty: the trial's name without "/foldN"
+  std::string trial_name;   // in prediction sets; empty: the run directory's name
+  std::string model_group;  // empty: the trial's name without "/foldN"
 };
 
 struct TrainResult {
@@ -39,23 +40,25 @@ struct TrainResult {
   std::filesystem::path oof_predictions;  // empty without validation samples
 };
 
-// Errors: RecipeError, DataError, IoError, DistributedError, DivergedError (with epoch, step and loss), InterruptedError.
+// Errors: RecipeError, DataError, IoError, DistributedError, DivergedError (with epoch, step and
+// loss), InterruptedError.
 TrainResult train(const TrainOptions& options);
 
 struct PredictOptions {
   std::vector<std::filesystem::path> runs;
   std::filesystem::path data;
-  std::string split = "test";       // "val" (the run's fold), "test" or "all" (every sample)
-  std::string precision = "fp32";   // "fp32", "bf16"
-  std::filesystem::path output;     // a prediction set for one run; one folder per run (its name) for several.
-                                    // Empty: RUN/predictions/{oof,test}
+  std::string split = "test";      // "val" (the run's fold), "test" or "all" (every sample)
+  std::string precision = "fp32";  // "fp32", "bf16"
+  std::filesystem::path output;  // a prediction set for one run; one folder per run (its name) for
+                                 // several. Empty: RUN/predictions/{oof,test}
   std::string device = "auto";
   int loader_threads = 0;
-  int64_t batch_size = 0;           // 0: the recipe's eval.batch_size
+  int64_t batch_size = 0;  // 0: the recipe's eval.batch_size
   bool skip_bad_samples = false;
   std::chrono::milliseconds timeout{600'000};
 };
-// Returns the prediction set directories. Errors: DataError when class names differ between checkpoint and data.
+// Returns the prediction set directories. Errors: DataError when class names differ between
+// checkpoint and data.
 std::vector<std::filesystem::path> predict(const PredictOptions& options);
 
 }  // namespace podium::trainer

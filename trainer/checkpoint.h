@@ -1,0 +1,72 @@
+// Checkpoints: the resumable state of a run between two optimizer steps. Format:
+// docs/formats_trainer.md. Read next: train_loop.h.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace podium::trainer {
+
+// What must be equal for a run to go on where another process left it. The number of workers may
+// differ.
+struct RunIdentity {
+  std::string recipe_digest;
+  std::string class_hash;
+  std::string data_digest;
+  std::string folds_digest;  // XXH3-128 of folds.json; empty without folds
+  int64_t fold = -1;         // -1 without folds
+};
+
+// Where a run stands: `step` steps of epoch `epoch` (both from 0) are done. step ==
+// steps_per_epoch: evaluation comes next.
+struct RunPosition {
+  int64_t epoch = 0;
+  int64_t step = 0;
+  int64_t global_step = 0;                // optimizer updates since the start
+  double epoch_loss_sum = 0.0;            // of the steps done in this epoch
+  std::map<std::string, double> metrics;  // of the last evaluation
+};
+
+using TensorMap = std::map<std::string, torch::Tensor>;
+
+// Tensors by name; weights with their public names.
+struct CheckpointTensors {
+  TensorMap weights;  // parameters and buffers
+  TensorMap optimizer;
+  TensorMap ema;  // empty without EMA
+};
+
+// The folder of step 123: "step-000000123".
+std::string checkpoint_name(int64_t global_step);
+
+// Writes DIR/step-N aside, fsyncs, renames; then removes all but the newest `keep`. Call on one
+// rank. Errors: IoError; a failed write leaves the earlier checkpoints as they were.
+void save_checkpoint(const std::filesystem::path& directory, const RunIdentity& identity,
+                     uint64_t seed, const RunPosition& position, const CheckpointTensors& tensors,
+                     int64_t keep);
+
+// Digests of state.json and of every file. Errors: DataError / IoError naming the file.
+void verify_checkpoint(const std::filesystem::path& checkpoint);
+
+// The newest intact checkpoint of a folder; a damaged one is named in a warning and the one before
+// is tried.
+std::optional<std::filesystem::path> find_checkpoint(const std::filesystem::path& directory);
+
+struct Checkpoint {
+  RunIdentity identity;
+  RunPosition position;
+  CheckpointTensors tensors;  // on the host
+};
+// Reads without checking digests (verify_checkpoint does). Errors: DataError, IoError.
+Checkpoint load_checkpoint(const std::filesystem::path& checkpoint);
+
+// XXH3-128 over names, types, shapes and bytes in name order.
+std::string digest_of(const TensorMap& tensors);
+
+}  // namespace podium::trainer

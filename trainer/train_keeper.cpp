@@ -1,0 +1,128 @@
+// Reporting and checkpointing of a run.
+#include "trainer/train_keeper.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "models/weights.h"
+#include "trainer/train_setup.h"
+
+namespace podium::trainer {
+
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+double seconds_since(Clock::time_point then) {
+  return std::chrono::duration<double>(Clock::now() - then).count();
+}
+
+}  // namespace
+
+RunKeeper::RunKeeper(RunDirectory directory, RunIdentity identity, const Trainee& run,
+                     const data_shards::Loader& loader, Manifest* manifest,
+                     const RunPosition& start)
+    : directory_(std::move(directory)),
+      identity_(std::move(identity)),
+      run_(run),
+      loader_(loader),
+      manifest_(manifest),
+      log_(directory_, start.epoch, start.global_step, run.communicator->rank() == 0),
+      saved_step_(start.global_step > 0 ? start.global_step : -1),
+      saved_at_(Clock::now()),
+      reported_at_(Clock::now()),
+      reported_step_(start.global_step) {
+  if (!is_writer() || ::isatty(STDERR_FILENO) == 0) return;
+  const auto total = static_cast<uint64_t>(run.settings.epochs * run.steps_per_epoch);
+  progress_ = std::make_unique<Progress>("training", total, "steps");
+  progress_->advance(static_cast<uint64_t>(start.global_step));
+}
+
+StepRequest RunKeeper::request() {
+  if (signals_.received() != 0) return StepRequest::kStop;
+  const double minutes = run_.settings.checkpoint_minutes;
+  const bool is_due = is_writer() && minutes > 0 && seconds_since(saved_at_) >= 60 * minutes;
+  return is_due ? StepRequest::kCheckpoint : StepRequest::kNone;
+}
+
+void RunKeeper::after_step(const RunPosition& position, const StepFacts& facts) {
+  if (progress_) progress_->advance();
+  if (position.global_step % run_.settings.log_steps == 0) report(position, facts);
+  const int64_t every = run_.settings.checkpoint_steps;
+  const bool is_due = every > 0 && position.global_step % every == 0;
+  if (is_due || facts.request != StepRequest::kNone) save(position);
+  if (facts.request != StepRequest::kStop) return;
+  const int signal = signals_.received();
+  throw InterruptedError(fmt::format(
+      "stopped {} after step {} (epoch {}); {} is written, the same command goes on from there",
+      signal != 0 ? fmt::format("by signal {}", signal) : "with another worker",
+      position.global_step, position.epoch + 1,
+      (directory_.checkpoints() / checkpoint_name(position.global_step)).string()));
+}
+
+void RunKeeper::after_epoch(int64_t epoch, const RunPosition& position,
+                            const std::map<std::string, double>& metrics) {
+  if (!is_writer()) return;
+  log_.add_epoch(epoch, position.global_step, metrics);
+  manifest_->add_epoch(epoch, digest_of(models::state_dict(*run_.model)));
+  log_info("epoch {}/{}: {}", epoch, run_.settings.epochs, metrics_text(metrics));
+  // Evaluation is no part of a step's time.
+  reported_at_ = Clock::now();
+  reported_step_ = position.global_step;
+  reported_wait_s_ = loader_.wait_seconds();
+}
+
+void RunKeeper::save(const RunPosition& position) {
+  if (saved_step_ == position.global_step) return;
+  on_rank_zero(*run_.communicator, [&] {
+    save_checkpoint(directory_.checkpoints(), identity_, run_.settings.seed, position, run_.state(),
+                    run_.settings.checkpoint_keep);
+    return std::string();
+  });
+  saved_step_ = position.global_step;
+  saved_at_ = Clock::now();
+}
+
+void RunKeeper::report(const RunPosition& position, const StepFacts& facts) {
+  if (!is_writer()) return;
+  const double seconds = std::max(seconds_since(reported_at_), 1e-9);
+  const auto steps =
+      static_cast<double>(std::max<int64_t>(1, position.global_step - reported_step_));
+  const double wait_s = loader_.wait_seconds() - reported_wait_s_;
+  StepRecord record;
+  record.epoch = position.epoch + 1;
+  record.step = position.global_step;
+  record.loss = facts.loss;
+  record.lr = facts.lr;
+  record.grad_norm = facts.grad_norm;
+  record.images_per_s = steps * static_cast<double>(run_.settings.global_batch_size()) / seconds;
+  record.data_wait_s = wait_s / steps;
+  record.data_wait_fraction = std::min(1.0, wait_s / seconds);
+  log_.add_step(record);
+  const std::string text = fmt::format(
+      "loss {:.4f}, lr {:.3g}, grad norm {:.3g}, {:.0f} images/s, data wait {:.0f}%", record.loss,
+      record.lr, record.grad_norm, record.images_per_s, 100 * record.data_wait_fraction);
+  if (progress_) {
+    progress_->set_note(text);
+  } else {
+    log_info("epoch {}/{} step {}/{}: {}", record.epoch, run_.settings.epochs, position.step,
+             run_.steps_per_epoch, text);
+  }
+  reported_at_ = Clock::now();
+  reported_step_ = position.global_step;
+  reported_wait_s_ = loader_.wait_seconds();
+}
+
+std::string metrics_text(const std::map<std::string, double>& metrics) {
+  std::vector<std::string> parts;
+  for (const auto& [name, value] : metrics) parts.push_back(fmt::format("{} {:.4f}", name, value));
+  return join(parts, ", ");
+}
+
+}  // namespace podium::trainer

@@ -1,0 +1,193 @@
+// One epoch: for each step, this rank's leaves one after another, the reduction, the check, the
+// update.
+#include "trainer/train_loop.h"
+
+#include <ATen/autocast_mode.h>
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <deque>
+#include <utility>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "models/weights.h"
+
+namespace podium::trainer {
+
+using data_shards::Batch;
+using data_shards::MicroBatchPlan;
+using data_shards::Task;
+
+namespace {
+
+// The losses of all leaves in leaf order, and the strongest request.
+struct Exchange {
+  std::vector<double> losses;
+  StepRequest request = StepRequest::kNone;
+};
+
+// One small collective per step carries both.
+Exchange exchange(Communicator& communicator, std::vector<torch::Tensor> leaf_losses,
+                  StepRequest request) {
+  const auto num_leaves = static_cast<int64_t>(leaf_losses.size());
+  const auto options = torch::dtype(torch::kFloat64).device(communicator.device());
+  leaf_losses.push_back(torch::tensor(static_cast<double>(request)));
+  for (torch::Tensor& loss : leaf_losses) loss = loss.to(options).reshape({1});
+  const torch::Tensor local = torch::cat(leaf_losses);
+  const torch::Tensor all = torch::empty({communicator.world_size() * (num_leaves + 1)}, options);
+  communicator.all_gather(all, local)->wait();
+  const torch::Tensor host = all.to(torch::kCPU);
+  Exchange result;
+  for (int64_t i = 0; i < host.numel(); ++i) {
+    const double value = host.const_data_ptr<double>()[i];
+    if (i % (num_leaves + 1) < num_leaves) {
+      result.losses.push_back(value);
+    } else {
+      result.request = std::max(result.request, static_cast<StepRequest>(static_cast<int>(value)));
+    }
+  }
+  return result;
+}
+
+// Mean over the leaves, summed in leaf order: the same bits for any number of ranks.
+double mean_loss(const std::vector<double>& losses, const RunPosition& position) {
+  double sum = 0;
+  for (size_t leaf = 0; leaf < losses.size(); ++leaf) {
+    if (!std::isfinite(losses[leaf])) {
+      throw DivergedError(fmt::format(
+          "the loss is {} in epoch {}, step {} (logical batch {} of {}); lower optimizer.lr, add a "
+          "warm-up, or set train.clip_grad_norm",
+          losses[leaf], position.epoch + 1, position.global_step + 1, leaf, losses.size()));
+    }
+    sum += losses[leaf];
+  }
+  return sum / static_cast<double>(losses.size());
+}
+
+torch::Tensor leaf_loss(Trainee& run, const Batch& batch) {
+  const torch::Device device = run.communicator->device();
+  const torch::Tensor images = batch.images.front().to(device, /*non_blocking=*/true);
+  torch::Tensor logits;
+  {
+    const AutocastGuard autocast(device, run.settings.is_bf16);
+    logits = run.model->forward(images).logits;
+  }
+  return (*run.loss)(logits.to(torch::kFloat32), targets_of(batch, run.task, device));
+}
+
+Batch next_batch(data_shards::Loader& loader) {
+  std::optional<Batch> batch = loader.next();
+  if (!batch) throw InternalError("the training loader ended before the last step");
+  return std::move(*batch);
+}
+
+}  // namespace
+
+void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& boundary,
+                     RunPosition& position) {
+  run.model->train();
+  while (position.step < run.steps_per_epoch) {
+    const auto step = static_cast<uint64_t>(position.global_step);
+    std::vector<torch::Tensor> losses;
+    run.reducer->begin_step();
+    for (int64_t leaf = 0; leaf < run.reducer->num_local_leaves(); ++leaf) {
+      const Batch batch = next_batch(loader);
+      const auto global_leaf = static_cast<uint64_t>(run.reducer->first_leaf() + leaf);
+      torch::manual_seed(
+          derive_seed(run.settings.seed, RandomPurpose::kDropout, step, global_leaf));
+      run.reducer->begin_leaf(leaf);
+      const torch::Tensor loss = leaf_loss(run, batch);
+      run.norms->collect();
+      loss.backward();
+      run.reducer->end_leaf();
+      losses.push_back(loss.detach());
+    }
+    run.reducer->finish_step();
+    run.norms->finish();
+
+    const Exchange all = exchange(*run.communicator, std::move(losses), boundary.request());
+    StepFacts facts;
+    facts.loss = mean_loss(all.losses, position);
+    facts.request = all.request;
+    facts.lr = learning_rate(run.schedule, position.global_step);
+    facts.grad_norm = clip_grad_norm(run.optimizer->groups(), run.settings.clip_grad_norm);
+    if (!std::isfinite(facts.grad_norm)) {
+      throw DivergedError(
+          fmt::format("the gradient norm is {} in epoch {}, step {} (loss {}); lower "
+                      "optimizer.lr, or set train.precision: fp32",
+                      facts.grad_norm, position.epoch + 1, position.global_step + 1, facts.loss));
+    }
+    run.optimizer->step(facts.lr);
+    run.optimizer->zero_grad();
+    if (run.ema) run.ema->update(*run.model);
+
+    ++position.step;
+    ++position.global_step;
+    position.epoch_loss_sum += facts.loss;
+    boundary.after_step(position, facts);
+  }
+}
+
+std::function<std::optional<MicroBatchPlan>()> plan_training(
+    std::shared_ptr<const data_shards::TrainSampler> sampler, const RunPosition& position,
+    int64_t epochs, int64_t first_leaf, int64_t num_local_leaves) {
+  struct Cursor {
+    int64_t epoch, step;
+    std::deque<MicroBatchPlan> ready;
+  };
+  auto cursor = std::make_shared<Cursor>(Cursor{position.epoch, position.step, {}});
+  return [=]() -> std::optional<MicroBatchPlan> {
+    if (cursor->ready.empty()) {
+      if (cursor->step >= sampler->steps_per_epoch()) {
+        ++cursor->epoch;
+        cursor->step = 0;
+      }
+      if (cursor->epoch >= epochs) return std::nullopt;
+      const auto plans = sampler->plan(cursor->epoch, cursor->step++, first_leaf, num_local_leaves);
+      cursor->ready.assign(plans.begin(), plans.end());
+    }
+    MicroBatchPlan plan = std::move(cursor->ready.front());
+    cursor->ready.pop_front();
+    return plan;
+  };
+}
+
+CheckpointTensors Trainee::state() const {
+  CheckpointTensors state;
+  state.weights = models::state_dict(*model);
+  state.optimizer = optimizer->state();
+  if (ema) state.ema = ema->state();
+  return state;
+}
+
+void Trainee::load_state(const CheckpointTensors& state) {
+  models::load_state_dict_strict(*model, state.weights);
+  optimizer->load_state(state.optimizer);
+  if (ema) ema->load_state(state.ema);
+}
+
+torch::Tensor targets_of(const Batch& batch, Task task, torch::Device device) {
+  const torch::Tensor& targets = task == Task::kMultiLabel    ? batch.class_vectors
+                                 : task == Task::kSingleLabel ? batch.class_indices
+                                                              : batch.masks;
+  return targets.to(device, /*non_blocking=*/true);
+}
+
+AutocastGuard::AutocastGuard(torch::Device device, bool is_enabled)
+    : type_(device.type()),
+      was_enabled_(at::autocast::is_autocast_enabled(type_)),
+      earlier_type_(at::autocast::get_autocast_dtype(type_)) {
+  at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
+  at::autocast::set_autocast_enabled(type_, is_enabled);
+  at::autocast::increment_nesting();
+}
+
+AutocastGuard::~AutocastGuard() {
+  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(type_, was_enabled_);
+  at::autocast::set_autocast_dtype(type_, earlier_type_);
+}
+
+}  // namespace podium::trainer

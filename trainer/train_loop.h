@@ -1,0 +1,91 @@
+// The training loop, on logical workers: the same for one and for many real workers. Read next:
+// evaluate.h, checkpoint.h.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "data_shards/loader.h"
+#include "models/vision_model.h"
+#include "trainer/checkpoint.h"
+#include "trainer/communicator.h"
+#include "trainer/ema.h"
+#include "trainer/gradient_reducer.h"
+#include "trainer/loss.h"
+#include "trainer/optimizer.h"
+#include "trainer/recipe_schema.h"
+#include "trainer/schedule.h"
+
+namespace podium::trainer {
+
+// What a rank asks of all at the end of a step; the strongest request of any rank holds.
+enum class StepRequest : int { kNone = 0, kCheckpoint = 1, kStop = 2 };
+
+struct StepFacts {
+  double loss = 0;  // mean over all leaves, equal on all ranks
+  double lr = 0;
+  double grad_norm = 0;  // before clipping
+  StepRequest request = StepRequest::kNone;
+};
+
+// What happens between two steps: logging, checkpoints, stopping.
+class StepBoundary {
+ public:
+  virtual ~StepBoundary() = default;
+  virtual StepRequest request() = 0;  // of this rank
+  // May throw, on all ranks alike.
+  virtual void after_step(const RunPosition& position, const StepFacts& facts) = 0;
+};
+
+// All that a step changes or needs.
+struct Trainee {
+  TrainSettings settings;
+  ScheduleOptions schedule;
+  data_shards::Task task = data_shards::Task::kMultiLabel;
+  int64_t steps_per_epoch = 0;
+  Communicator* communicator = nullptr;
+  std::shared_ptr<models::VisionModel> model;
+  std::unique_ptr<Loss> loss;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<Ema> ema;  // null: none
+  std::unique_ptr<GradientReducer> reducer;
+  std::unique_ptr<NormReducer> norms;
+
+  CheckpointTensors state() const;  // shares storage with the run
+  void load_state(const CheckpointTensors& state);
+};
+
+// Delivers this rank's leaves in (epoch, step, leaf) order from `position` on, to the end of the
+// last epoch.
+std::function<std::optional<data_shards::MicroBatchPlan>()> plan_training(
+    std::shared_ptr<const data_shards::TrainSampler> sampler, const RunPosition& position,
+    int64_t epochs, int64_t first_leaf, int64_t num_local_leaves);
+
+// Makes the rest of the epoch's steps and moves `position`.
+// Random: dropout, keyed by (seed, global step, leaf). Errors: DivergedError with epoch and step;
+// those of loader and boundary.
+void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& boundary,
+                     RunPosition& position);
+
+// Autocast to bfloat16 while it lives; the cache of cast weights is dropped at the end, because the
+// next step changes them.
+class AutocastGuard {
+ public:
+  AutocastGuard(torch::Device device, bool is_enabled);
+  ~AutocastGuard();
+  AutocastGuard(const AutocastGuard&) = delete;
+  AutocastGuard& operator=(const AutocastGuard&) = delete;
+
+ private:
+  torch::DeviceType type_;
+  bool was_enabled_;
+  torch::ScalarType earlier_type_;
+};
+
+// The member of the batch that the task's losses take, on `device`.
+torch::Tensor targets_of(const data_shards::Batch& batch, data_shards::Task task,
+                         torch::Device device);
+
+}  // namespace podium::trainer

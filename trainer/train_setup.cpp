@@ -1,0 +1,226 @@
+// Builds the parts of a run; every refusal names the recipe key and its place.
+#include "trainer/train_setup.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "base/text.h"
+#include "data_shards/splits.h"
+#include "models/registry.h"
+#include "models/weights.h"
+#include "trainer/recipe_schema.h"
+
+namespace podium::trainer {
+
+using data_shards::Dataset;
+using data_shards::LoaderOptions;
+using data_shards::Task;
+using data_shards::TransformPipeline;
+
+namespace {
+
+void check_transforms(const Recipe& recipe, const TransformPipeline& train,
+                      const TransformPipeline& eval) {
+  if (train.output_size()[0] == 0) {
+    recipe.fail("data.train_transforms",
+                "image sizes may differ within a batch; add resize or a crop with a fixed size");
+  }
+  if (eval.output_size()[0] == 0 && recipe.get_int("eval.batch_size") != 1) {
+    recipe.fail("data.eval_transforms",
+                "image sizes may differ within a batch; add resize or center_crop, or set "
+                "eval.batch_size: 1");
+  }
+  if (train.channels() != eval.channels()) {
+    recipe.fail("data.eval_transforms",
+                fmt::format("images have {} channels, but data.train_transforms gives {}",
+                            eval.channels(), train.channels()));
+  }
+}
+
+void require_labels(const Dataset& dataset, const std::vector<int64_t>& indices) {
+  if (!dataset.has_labels()) {
+    throw DataError(fmt::format("{} has no labels to train on; pack a labelled data set",
+                                dataset.directory().string()));
+  }
+  if (dataset.task() != Task::kSingleLabel) return;
+  for (const int64_t index : indices) {
+    if (dataset.sample(index).class_index < 0) {
+      throw DataError(
+          fmt::format("{}: sample \"{}\" has no class; remove it, or label it and repack",
+                      dataset.directory().string(), dataset.sample(index).key));
+    }
+  }
+}
+
+std::vector<std::string> known_members(const Recipe& recipe, const Dataset& dataset,
+                                       const std::string& key,
+                                       const std::vector<std::string>& wanted) {
+  const std::vector<std::string>& there = dataset.image_members();
+  for (const std::string& name : wanted) {
+    if (std::find(there.begin(), there.end(), name) != there.end()) continue;
+    recipe.fail(key, fmt::format("no image \"{}\" in {}{}; its samples have {}", name,
+                                 dataset.directory().string(), did_you_mean(name, there),
+                                 join(there, ", ")));
+  }
+  return wanted;
+}
+
+}  // namespace
+
+ThreadCounts configure_process(const Communicator& communicator, int loader_threads,
+                               bool is_fastest) {
+  ThreadCounts threads;
+  threads.cores = available_cores();
+  const int share = std::max(1, threads.cores / std::max(1, communicator.local_size()));
+  if (std::getenv("OMP_NUM_THREADS") == nullptr) at::set_num_threads(share);
+  threads.compute = at::get_num_threads();
+  threads.loader = loader_threads > 0 ? loader_threads : share;
+
+  const bool is_cuda = communicator.device().is_cuda();
+  at::Context& context = at::globalContext();
+  // cuBLAS reads this when its first handle is made; without it some products are not repeatable.
+  if (is_cuda && !is_fastest) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  context.setDeterministicAlgorithms(!is_fastest, /*warn_only=*/is_cuda);
+  context.setDeterministicFillUninitializedMemory(false);
+  context.setDeterministicCuDNN(!is_fastest);
+  context.setBenchmarkCuDNN(is_fastest);
+  return threads;
+}
+
+std::shared_ptr<const TransformPipeline> make_transforms(const Recipe& recipe,
+                                                         const std::string& key) {
+  return with_context(fmt::format("{}: {}", recipe.place(key), key), [&] {
+    return std::make_shared<const TransformPipeline>(recipe.get_ops(key));
+  });
+}
+
+LoaderOptions eval_loader_options(const Recipe& recipe, const Dataset& dataset, int threads,
+                                  bool pin_memory, bool skip_bad_samples) {
+  LoaderOptions options;
+  options.seed = static_cast<uint64_t>(recipe.get_int("seed"));
+  options.num_threads = threads;
+  options.pin_memory = pin_memory;
+  options.skip_bad_samples = skip_bad_samples;
+  options.image_policy = data_shards::ImagePolicy::kFirst;
+  std::string member = recipe.get_string("data.eval_image_member");
+  const std::vector<std::string> trained = recipe.get_strings("data.image_members");
+  if (member.empty() && !trained.empty()) member = trained.front();
+  if (!member.empty()) {
+    options.image_members = known_members(recipe, dataset, "data.eval_image_member", {member});
+  }
+  return options;
+}
+
+TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int loader_threads,
+                          bool pin_memory) {
+  TrainData data;
+  data.train_transforms = make_transforms(recipe, "data.train_transforms");
+  data.eval_transforms = make_transforms(recipe, "data.eval_transforms");
+  check_transforms(recipe, *data.train_transforms, *data.eval_transforms);
+
+  data.dataset = Dataset::open(options.data);
+  if (options.folds.empty()) {
+    for (int64_t i = 0; i < data.dataset->size(); ++i) data.train_indices.push_back(i);
+  } else {
+    const data_shards::Folds folds = data_shards::Folds::load(options.folds);
+    with_context(options.folds.string(), [&] {
+      data.train_indices = folds.train_indices(*data.dataset, options.fold);
+      data.val_indices = folds.val_indices(*data.dataset, options.fold);
+    });
+    data.folds_digest = xxh3_128_hex_of_file(options.folds);
+  }
+  require_labels(*data.dataset, data.train_indices);
+  require_labels(*data.dataset, data.val_indices);
+
+  data.eval_loader = eval_loader_options(recipe, *data.dataset, loader_threads, pin_memory,
+                                         options.skip_bad_samples);
+  data.train_loader = data.eval_loader;
+  data.train_loader.image_members = known_members(recipe, *data.dataset, "data.image_members",
+                                                  recipe.get_strings("data.image_members"));
+  if (recipe.get_string("data.image_policy") == "random") {
+    data.train_loader.image_policy = data_shards::ImagePolicy::kRandom;
+  }
+  return data;
+}
+
+ClassInfo class_info(const Recipe& recipe, const Dataset& dataset) {
+  ClassInfo info;
+  info.task = dataset.task();
+  info.classes = dataset.classes();
+  info.class_hash = dataset.class_hash();
+  const bool is_segmentation = info.task == Task::kSegmentation;
+  const LossOptions loss = loss_options(recipe, info.task, info.num_classes());
+  info.is_binary_mask = is_segmentation && loss.name == "bce";
+  const models::ModelInfo& model = models::find_model(recipe.get_string("model.name"));
+  if ((model.task == models::ModelTask::kSegmentation) != is_segmentation) {
+    recipe.fail(
+        "model.name",
+        fmt::format("{} is a {} model, but {} is a {} data set; `podium models` lists models",
+                    model.name, is_segmentation ? "classification" : "segmentation",
+                    dataset.directory().string(), data_shards::task_name(info.task)));
+  }
+  return info;
+}
+
+std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const ClassInfo& info,
+                                                 int64_t channels, bool read_weights) {
+  models::ModelOptions options;
+  options.name = recipe.get_string("model.name");
+  options.head = recipe.get_string("model.head");
+  options.num_classes = info.num_logits();
+  options.in_channels = channels;
+  options.drop_rate = recipe.get_float("model.drop_rate");
+  auto model = with_context(recipe.place("model.name"), [&] {
+    return models::make_model(options, static_cast<uint64_t>(recipe.get_int("seed")));
+  });
+  const std::string weights = recipe.get_string("model.weights");
+  if (read_weights && !weights.empty()) {
+    const models::LoadReport report = with_context(weights, [&] {
+      return models::load_state_dict(
+          *model, models::load_tensors(weights),
+          {.prefix = recipe.get_string("model.weights_prefix"), .is_strict = false});
+    });
+    if (!report.left_out.empty()) {
+      log_info("{}: {} parameters of the head keep their fresh values (other classes): {}", weights,
+               report.left_out.size(), join(report.left_out, ", "));
+    }
+  }
+  return model;
+}
+
+std::string on_rank_zero(Communicator& communicator, const std::function<std::string()>& work) {
+  nlohmann::json message = {{"code", 0}, {"text", ""}};
+  std::exception_ptr failure;
+  if (communicator.rank() == 0) {
+    try {
+      message["text"] = work();
+    } catch (const Error& error) {
+      failure = std::current_exception();
+      message = {{"code", static_cast<int>(error.exit_code())}, {"text", error.what()}};
+    } catch (const std::exception& error) {
+      failure = std::current_exception();
+      message = {{"code", static_cast<int>(ExitCode::kInternal)}, {"text", error.what()}};
+    }
+  }
+  const bool is_first = communicator.rank() == 0;
+  const std::string bytes =
+      is_first ? message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) : "";
+  const std::string first = communicator.all_gather_bytes(bytes).front();
+  if (failure) std::rethrow_exception(failure);
+  message = nlohmann::json::parse(first);
+  const int code = message.at("code");
+  const std::string text = message.at("text");
+  if (code != 0) throw Error(static_cast<ExitCode>(code), "rank 0: " + text);
+  return text;
+}
+
+}  // namespace podium::trainer

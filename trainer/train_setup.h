@@ -1,0 +1,82 @@
+// From a recipe and a data set to the parts of a run: process settings, samples, transforms, model.
+// Read next: train_loop.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/recipe.h"
+#include "data_shards/dataset.h"
+#include "data_shards/loader.h"
+#include "data_shards/transforms.h"
+#include "models/vision_model.h"
+#include "trainer/communicator.h"
+#include "trainer/train.h"
+
+namespace podium::trainer {
+
+// What a model's outputs mean; rides from the training data to every later use of the weights.
+struct ClassInfo {
+  data_shards::Task task = data_shards::Task::kMultiLabel;
+  std::vector<std::string> classes;  // (K)
+  std::string class_hash;
+  bool is_binary_mask = false;  // masks of two classes with one logit (bce)
+
+  int64_t num_classes() const { return static_cast<int64_t>(classes.size()); }
+  int64_t num_logits() const { return is_binary_mask ? 1 : num_classes(); }
+};
+
+// Threads of this worker.
+struct ThreadCounts {
+  int cores = 1;    // that this process may use
+  int compute = 1;  // libtorch's intra-op threads
+  int loader = 1;
+};
+
+// Intra-op threads (cores / workers of this node, unless OMP_NUM_THREADS says) and, unless
+// `is_fastest`, deterministic kernels. An operation that has no deterministic kernel is an error on
+// the CPU and a warning on a GPU.
+ThreadCounts configure_process(const Communicator& communicator, int loader_threads,
+                               bool is_fastest);
+
+// The samples of a run and how they are read.
+struct TrainData {
+  std::shared_ptr<const data_shards::Dataset> dataset;
+  std::vector<int64_t> train_indices;
+  std::vector<int64_t> val_indices;  // empty: nothing validates
+  std::string folds_digest;          // empty without folds
+  std::shared_ptr<const data_shards::TransformPipeline> train_transforms;
+  std::shared_ptr<const data_shards::TransformPipeline> eval_transforms;
+  data_shards::LoaderOptions train_loader;
+  data_shards::LoaderOptions eval_loader;
+};
+// Errors: RecipeError for transforms whose sizes or channels do not fit; DataError without labels;
+// those of Dataset and Folds.
+TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int loader_threads,
+                          bool pin_memory);
+
+// The pipeline of data.train_transforms or data.eval_transforms. Errors: RecipeError with the place
+// in the recipe.
+std::shared_ptr<const data_shards::TransformPipeline> make_transforms(const Recipe& recipe,
+                                                                      const std::string& key);
+// How validation and prediction read `dataset`. Errors: RecipeError when data.eval_image_member is
+// not there.
+data_shards::LoaderOptions eval_loader_options(const Recipe& recipe,
+                                               const data_shards::Dataset& dataset, int threads,
+                                               bool pin_memory, bool skip_bad_samples);
+
+// Errors: RecipeError when model.name or loss.name does not fit the task.
+ClassInfo class_info(const Recipe& recipe, const data_shards::Dataset& dataset);
+// The recipe's model on the host, its parameters from `seed` or, when `read_weights`, from
+// model.weights.
+std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const ClassInfo& info,
+                                                 int64_t channels, bool read_weights);
+
+// Runs `work` on rank 0 and returns its text on all ranks; an Error of rank 0 is thrown on every
+// rank. Collective: all ranks, same order; blocks.
+std::string on_rank_zero(Communicator& communicator, const std::function<std::string()>& work);
+
+}  // namespace podium::trainer
