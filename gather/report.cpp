@@ -54,7 +54,7 @@ code{font:12px/1.4 ui-monospace,"DejaVu Sans Mono",monospace;word-break:break-al
 td code{word-break:normal}
 pre{background:var(--soft);border-radius:6px;padding:10px 12px;overflow-x:auto;margin:0 0 14px}
 footer{margin-top:44px;color:var(--muted);font-size:13px}
-@media (max-width:600px){main{padding:18px 14px 40px}h1{font-size:22px}.card b{font-size:21px}section{margin-top:30px}}
+@media (max-width:600px){.grid4{grid-template-columns:repeat(auto-fill,minmax(160px,1fr))}main{padding:18px 14px 40px}h1{font-size:22px}.card b{font-size:21px}section{margin-top:30px}}
 )css";
 
 std::string subtitle(const OofTable& table, const Outcome& outcome) {
@@ -105,7 +105,7 @@ std::string report_html(const GatherOptions& options, const OofTable& table,
       "<h1>{}</h1><p class='sub'>{}</p>\n",
       escape_html(options.title), kStyle, escape_html(options.title),
       escape_html(subtitle(table, outcome)));
-  page += headline_section(table, outcome);
+  page += headline_section(outcome);
   page += models_section(outcome);
   page += class_bars_section(table, outcome);
   if (table.samples.task == PredictionTask::kMultiLabel) {
@@ -114,7 +114,7 @@ std::string report_html(const GatherOptions& options, const OofTable& table,
   } else if (table.samples.task == PredictionTask::kSingleLabel) {
     page += confusion_section(table, outcome);
   } else {
-    page += mask_section(table, outcome);
+    page += mask_section(outcome);
   }
   page += loss_section(outcome);
   page += data_section(table, outcome);

@@ -17,14 +17,15 @@ std::string report_html(const GatherOptions& options, const OofTable& table,
 
 namespace colours {
 inline constexpr std::string_view kEnsemble = "#1f6f8b";
+inline constexpr std::string_view kBar = "#6aa5b8";
 inline constexpr std::string_view kSingle = "#8fb8c6";
 inline constexpr std::string_view kBaseline = "#d9822b";
-inline constexpr std::string_view kPrior = "#7b8794";
+inline constexpr std::string_view kPrior = "#39434c";
 inline constexpr std::string_view kThreshold = "#b03a5b";
 }  // namespace colours
 
 // Parts of the page; each returns HTML.
-std::string headline_section(const OofTable& table, const Outcome& outcome);
+std::string headline_section(const Outcome& outcome);
 std::string models_section(const Outcome& outcome);
 std::string loss_section(const Outcome& outcome);
 std::string data_section(const OofTable& table, const Outcome& outcome);
@@ -39,7 +40,7 @@ std::string precision_recall_section(const OofTable& table, const OofTable* base
 // Single label only.
 std::string confusion_section(const OofTable& table, const Outcome& outcome);
 // Masks only.
-std::string mask_section(const OofTable& table, const Outcome& outcome);
+std::string mask_section(const Outcome& outcome);
 
 // "<section id=...><h2>title</h2><p class='lead'>lead</p>body</section>".
 std::string section(std::string_view id, std::string_view title, std::string_view lead,

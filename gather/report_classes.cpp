@@ -150,12 +150,12 @@ std::string bar(double value, double prior, double baseline) {
   std::string svg = "<svg viewBox='0 0 100 10' preserveAspectRatio='none'>";
   if (std::isfinite(value)) {
     svg += fmt::format("<rect x='0' y='0' width='{:.2f}' height='10' rx='.4' fill='{}'/>",
-                       clamp(value), colours::kEnsemble);
+                       clamp(value), colours::kBar);
   }
   if (std::isfinite(prior)) {
     svg += fmt::format(
-        "<rect x='{:.2f}' y='0' width='.35' height='10' fill='#fff'/><rect x='{:.2f}' y='0' "
-        "width='.35' height='10' "
+        "<rect x='{:.2f}' y='0' width='.4' height='10' fill='#fff'/><rect x='{:.2f}' y='0' "
+        "width='.4' height='10' "
         "fill='{}'/>",
         clamp(prior) - 0.35, clamp(prior), colours::kPrior);
   }
@@ -185,7 +185,7 @@ std::string class_bars_section(const OofTable& table, const Outcome& outcome) {
   const std::vector<double>& scores = outcome.score.per_class;
   const bool has_baseline = outcome.best_baseline().has_value();
   const bool shows_prior = is_multi_label && outcome.metric == Metric::kMap;
-  std::string body = "<div class='legend'>" + legend_item(colours::kEnsemble, "ensemble");
+  std::string body = "<div class='legend'>" + legend_item(colours::kBar, "ensemble");
   body += shows_prior ? legend_item(colours::kPrior, "class prior") : "";
   body += has_baseline ? legend_item(colours::kBaseline, "baseline") : "";
   body += "</div><div class='bars'>";
@@ -261,7 +261,7 @@ std::string precision_recall_section(const OofTable& table, const OofTable* base
                colours::kThreshold, 3.5);
     }
     body +=
-        fmt::format("<figure>{}<small>AP {}, ROC AUC {}, {} positives of {}</small>{}</figure>",
+        fmt::format("<figure>{}<small>AP {}, AUC {}, {} of {} positive</small>{}</figure>",
                     class_title(table, k), decimals(average_precision(curve), 3),
                     decimals(metrics::roc_auc(curve), 3), curve.positives, curve.known, plot.str());
   }
@@ -277,7 +277,8 @@ std::string confusion_section(const OofTable& table, const Outcome& outcome) {
       metrics::argmax_per_sample(outcome.ensemble.probabilities, num_classes), table.class_targets,
       num_classes);
   constexpr int kCell = 26, kMargin = 130;
-  const int64_t size = kMargin + kCell * num_classes + 10;
+  const int64_t size =
+      kMargin + kCell * num_classes + 60;  // room for the slanted name of the last column
   std::string svg = fmt::format(
       "<div class='scroll'><svg viewBox='0 0 {0} {0}' role='img' "
       "style='min-width:{1}px;max-width:{0}px'>",
@@ -317,7 +318,7 @@ std::string confusion_section(const OofTable& table, const Outcome& outcome) {
       svg + "</svg></div>");
 }
 
-std::string mask_section(const OofTable& table, const Outcome& outcome) {
+std::string mask_section(const Outcome& outcome) {
   std::vector<std::vector<std::string>> rows;
   for (const NamedScore& other : outcome.other_scores) {
     rows.push_back({other.name, decimals(other.value)});
@@ -350,7 +351,6 @@ std::string mask_section(const OofTable& table, const Outcome& outcome) {
            legend_item(colours::kBaseline, "mean per image") +
            legend_item(colours::kThreshold, "threshold") + "</div>" + plot.str() + "</figure>";
   }
-  static_cast<void>(table);
   return section("masks", "Masks", lead,
                  "<div class='grid2'>" + body + "<div>" +
                      html_table({"definition", "score"}, rows) + "</div></div>");

@@ -108,7 +108,7 @@ std::string run_plot(const Outcome& outcome,
   if (ys.empty()) {
     return "";
   }
-  Plot plot(520, 280, nice_range(xs), nice_range(ys), "step", title);
+  Plot plot(400, 250, nice_range(xs), nice_range(ys), "step", title);
   for (const RunCurves& run : outcome.runs) {
     const std::vector<CurvePoint>& points = pick(run);
     const std::string_view colour = colour_of.at(run.group);
@@ -136,7 +136,7 @@ std::vector<std::string> model_row(const std::string& name, const ScoreSummary& 
 
 }  // namespace
 
-std::string headline_section(const OofTable& table, const Outcome& outcome) {
+std::string headline_section(const Outcome& outcome) {
   const std::string title = metric_title(outcome.metric);
   const ModelScore& best = outcome.groups[outcome.best_group];
   std::string html = "<div class='cards'>";
@@ -144,9 +144,11 @@ std::string headline_section(const OofTable& table, const Outcome& outcome) {
                title + ", ensemble (" + method_name(outcome.method) + ")",
                fmt::format("95 % interval {} to {}", decimals(outcome.interval.low),
                            decimals(outcome.interval.high)));
-  html += card("", plus_minus(outcome.score),
-               outcome.parts.are_dealt ? "over five parts" : "over folds",
-               fmt::format("mean and deviation, {} {}", outcome.parts.names.size(),
+  const std::string spread = std::isnan(outcome.score.stddev)
+                                 ? std::string()
+                                 : "\u00b1 " + decimals(outcome.score.stddev) + " over ";
+  html += card("", decimals(outcome.score.mean), "mean of the folds",
+               fmt::format("{}{} {}", spread, outcome.parts.names.size(),
                            outcome.parts.are_dealt ? "parts by key" : "folds"));
   html += card("", decimals(best.score.value), "best single model", best.name);
   if (const auto baseline = outcome.best_baseline()) {
@@ -161,7 +163,6 @@ std::string headline_section(const OofTable& table, const Outcome& outcome) {
     html += card("", decimals(outcome.decision.mask->dice_nested), "Dice, nested",
                  fmt::format("threshold {}", decimals(outcome.decision.mask->threshold, 3)));
   }
-  static_cast<void>(table);
   return "<section id='headline'>" + html + "</div>" + score_ladder(outcome) + "</section>\n";
 }
 

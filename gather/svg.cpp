@@ -86,7 +86,7 @@ std::vector<double> nice_ticks(Range range) {
   const double step = nice_step((range.high - range.low) / 5);
   std::vector<double> ticks;
   for (double i = std::ceil(range.low / step - 1e-9); i * step <= range.high + step * 1e-9; ++i) {
-    ticks.push_back(i * step);
+    ticks.push_back(i * step + 0.0);  // + 0.0: no negative zero
   }
   return ticks;
 }
