@@ -1,0 +1,96 @@
+// models: what the registry holds.
+#include <fmt/format.h>
+#include <torch/nn/module.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "launcher/command_line.h"
+#include "launcher/commands.h"
+#include "launcher/flags.h"
+#include "models/registry.h"
+
+namespace podium::launcher {
+namespace {
+
+constexpr uint64_t kSeed = 0;  // the weights are not looked at
+
+int64_t count_parameters(const torch::nn::Module& model) {
+  int64_t count = 0;
+  for (const torch::Tensor& parameter : model.parameters()) count += parameter.numel();
+  return count;
+}
+
+std::string shape_text(const torch::Tensor& tensor) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : tensor.sizes()) sizes.push_back(std::to_string(size));
+  return "(" + join(sizes, ", ") + ")";
+}
+
+std::shared_ptr<models::VisionModel> make(const std::string& name) {
+  models::ModelOptions options;
+  options.name = name;
+  options.num_classes = FLAGS_num_classes;
+  return models::make_model(options, kSeed);
+}
+
+// Parameters, then the modules below, each level two columns further in.
+void print_module(const torch::nn::Module& module, const std::string& name, size_t indent) {
+  const std::string space(indent, ' ');
+  fmt::print("{}{} ({} parameters)\n", space, name, count_parameters(module));
+  for (const auto& item : module.named_parameters(false)) {
+    fmt::print("{}  .{} {}\n", space, item.key(), shape_text(item.value()));
+  }
+  for (const auto& item : module.named_buffers(false)) {
+    fmt::print("{}  .{} {} buffer\n", space, item.key(), shape_text(item.value()));
+  }
+  for (const auto& child : module.named_children()) {
+    print_module(*child.value(), child.key(), indent + 2);
+  }
+}
+
+void print_table() {
+  fmt::print("{:<20} {:<16} {:<14} {:>10} {:>6}  {:<22} {:<22} {}\n", "name", "family", "task",
+             "parameters", "px", "mean (RGB)", "std (RGB)", "parameter names");
+  for (const models::ModelInfo& info : models::list_models()) {
+    const bool is_segmentation = info.task == models::ModelTask::kSegmentation;
+    fmt::print("{:<20} {:<16} {:<14} {:>9.2f}M {:>6}  {:<22} {:<22} {}\n", info.name, info.family,
+               is_segmentation ? "segmentation" : "classification",
+               static_cast<double>(count_parameters(*make(info.name))) / 1e6, info.image_size,
+               fmt::format("{:.3f} {:.3f} {:.3f}", info.mean[0], info.mean[1], info.mean[2]),
+               fmt::format("{:.3f} {:.3f} {:.3f}", info.std[0], info.std[1], info.std[2]),
+               info.naming);
+  }
+}
+
+void run_models(const Invocation&) {
+  if (FLAGS_num_classes < 1) {
+    throw UsageError(
+        fmt::format("models: --num_classes={}: expected at least 1", FLAGS_num_classes));
+  }
+  if (FLAGS_describe.empty()) {
+    print_table();
+    return;
+  }
+  const models::ModelInfo& info = models::find_model(FLAGS_describe);
+  fmt::print("{}: {}\n", info.name, info.help);
+  print_module(*make(info.name), info.name, 0);
+}
+
+}  // namespace
+
+Command models_command() {
+  return {
+      .name = "models",
+      .summary = "the models: size, input, normalisation, parameter names",
+      .groups = {{"output",
+                  {{.name = "describe",
+                    .help =
+                        "Print the module tree of this model with the shape of each parameter."},
+                   {.name = "num_classes", .help = "Classes of the head, at least 1."}}}},
+      .examples = {"podium models --describe=resnet50 --num_classes=60"},
+      .run = run_models};
+}
+
+}  // namespace podium::launcher

@@ -1,0 +1,217 @@
+#include "launcher/supervisor.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/subprocess.h"
+#include "base/text.h"
+#include "launcher/verdict.h"
+#include "launcher/worker_output.h"
+#include "sweeps/exit_record.h"
+#include "sweeps/process_identity.h"
+#include "sweeps/signal_queue.h"
+
+namespace podium::launcher {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kPoll = std::chrono::milliseconds(50);
+constexpr auto kKillDelay = std::chrono::seconds(5);  // between TERM and KILL
+constexpr auto kRestartDelay = std::chrono::seconds(1);
+
+// Where the workers leave their exit records. On several machines it lies beside the run directory,
+// which they share.
+class ExitDirectory {
+ public:
+  explicit ExitDirectory(const LaunchOptions& options) {
+    const bool is_shared = !options.hosts.empty() || std::getenv("SLURM_JOB_ID") != nullptr;
+    fs::path base = fs::temp_directory_path();
+    std::error_code error;
+    if (is_shared && !options.log_dir.empty()) {
+      base = fs::absolute(options.log_dir).parent_path().parent_path();
+      fs::create_directories(base, error);
+    }
+    std::string pattern = (base / ".podium-exit-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      throw IoError(fmt::format("cannot make a folder in {}; check its permissions, or set TMPDIR",
+                                base.string()));
+    }
+    path_ = pattern;
+  }
+  ~ExitDirectory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ExitDirectory(const ExitDirectory&) = delete;
+  ExitDirectory& operator=(const ExitDirectory&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+void show_line(const std::string& text, bool is_stderr) {
+  std::FILE* stream = is_stderr ? stderr : stdout;
+  fmt::print(stream, "{}\n", text);
+  std::fflush(stream);
+}
+
+// Waits for the workers' end and passes signals on meanwhile.
+class Watch {
+ public:
+  Watch(Subprocess& workers, SignalQueue& signals, double grace_s)
+      : workers_(workers), signals_(signals), grace_(grace_s) {}
+
+  ExitStatus wait() {
+    while (true) {
+      if (const auto status = workers_.wait_for(std::chrono::milliseconds(0))) return *status;
+      if (const auto signal = signals_.wait_for(kPoll)) pass_on(*signal);
+      if (deadline_ && Clock::now() >= *deadline_) press();
+    }
+  }
+  bool is_interrupted() const { return num_signals_ > 0; }
+
+ private:
+  void pass_on(int signal) {
+    const bool asks_to_end = signal == SIGINT || signal == SIGTERM;
+    ++num_signals_;
+    if (asks_to_end && num_signals_ > 1) {
+      log_warning("second signal: ending the workers without waiting for a checkpoint");
+      press();
+      return;
+    }
+    log_info("signal {}: the workers write a checkpoint and end (at most {} s)", signal,
+             shortest(grace_.count()));
+    workers_.send_signal(asks_to_end ? SIGUSR2 : signal);
+    if (!deadline_) deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(grace_);
+  }
+
+  // TERM, then KILL.
+  void press() {
+    if (is_pressed_) log_warning("the workers did not end: killed");
+    workers_.send_signal(is_pressed_ ? SIGKILL : SIGTERM);
+    is_pressed_ = true;
+    deadline_ = Clock::now() + kKillDelay;
+  }
+
+  Subprocess& workers_;
+  SignalQueue& signals_;
+  std::chrono::duration<double> grace_;
+  int num_signals_ = 0;
+  bool is_pressed_ = false;
+  std::optional<Clock::time_point> deadline_;
+};
+
+// The cause on one screen.
+void print_report(const Verdict& verdict, const WorkerOutput& output, int num_workers) {
+  std::string text = "\n";
+  if (verdict.rank >= 0 && num_workers > 1) {
+    text +=
+        fmt::format("rank {} of {} failed first: {}\n", verdict.rank, num_workers, verdict.message);
+  } else {
+    text += fmt::format("the workers failed: {}\n", verdict.message);
+  }
+  const bool is_of_starter = verdict.rank < 0;
+  std::vector<std::string> lines =
+      is_of_starter ? output.starter_lines() : output.last_lines(verdict.rank);
+  if (!lines.empty()) {
+    text += is_of_starter ? "what the starter says:\n" : "its last lines:\n";
+  }
+  for (const std::string& line : lines) text += "  | " + line + "\n";
+  text += fmt::format("exit code {}\n", verdict.exit_code);
+  fmt::print(stderr, "{}", text);
+}
+
+struct Attempt {
+  Verdict verdict;
+  bool is_interrupted = false;
+};
+
+Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundings& surroundings,
+                 const std::vector<std::string>& worker_command, SignalQueue& signals) {
+  const ExitDirectory exit_directory(options);
+  std::vector<std::string> worker = {self_executable()};
+  worker.insert(worker.end(), worker_command.begin(), worker_command.end());
+  const StartCommand command =
+      make_start_command(starter, options, surroundings, worker,
+                         {{kExitDirVariable, exit_directory.path().string()},
+                          {kParentVariable, this_process()},
+                          {"PODIUM_LAUNCHED", "1"}});
+  WorkerOutput output(starter, options.num_workers, options.log_dir, show_line);
+  SubprocessOptions process;
+  process.arguments = command.arguments;
+  process.set_env = command.environment;
+  process.on_line = [&](const std::string& line, bool is_stderr) { output.add(line, is_stderr); };
+  Subprocess workers(std::move(process));
+  Watch watch(workers, signals, options.grace_s);
+  const ExitStatus status = watch.wait();
+  Attempt attempt;
+  attempt.verdict =
+      judge(starter, status, read_exit_records(exit_directory.path()), output.starter_lines());
+  attempt.is_interrupted = watch.is_interrupted();
+  const bool is_quiet = attempt.verdict.exit_code == 0 ||
+                        attempt.verdict.exit_code == static_cast<int>(ExitCode::kInterrupted);
+  if (!is_quiet) print_report(attempt.verdict, output, options.num_workers);
+  return attempt;
+}
+
+[[noreturn]] void throw_verdict(const Verdict& verdict, int num_workers) {
+  const bool names_rank = verdict.rank >= 0 && num_workers > 1;
+  throw Error(
+      static_cast<ExitCode>(verdict.exit_code),
+      names_rank ? fmt::format("rank {}: {}", verdict.rank, verdict.message) : verdict.message);
+}
+
+}  // namespace
+
+std::vector<std::string> restart_command(const std::vector<std::string>& worker_command) {
+  std::vector<std::string> result;
+  for (size_t i = 0; i < worker_command.size(); ++i) {
+    const std::string& word = worker_command[i];
+    if (word.starts_with("--resume=") || word.starts_with("-resume=")) continue;
+    if (word == "--resume" || word == "-resume") {
+      ++i;
+      continue;
+    }
+    result.push_back(word);
+  }
+  if (!result.empty() && result[0] == "train") result.push_back("--resume=auto");
+  return result;
+}
+
+void launch(const LaunchOptions& options) {
+  const Surroundings surroundings = look_around();
+  const Starter starter = choose_starter(options, surroundings);
+  SignalQueue signals({SIGINT, SIGTERM, SIGUSR1, SIGUSR2});
+  std::vector<std::string> worker_command = options.worker_command;
+  for (int restarts = 0;; ++restarts) {
+    const Attempt attempt = run_once(options, starter, surroundings, worker_command, signals);
+    const Verdict& verdict = attempt.verdict;
+    if (verdict.exit_code == 0) return;
+    if (verdict.exit_code == static_cast<int>(ExitCode::kInterrupted)) {
+      throw InterruptedError(verdict.message);
+    }
+    if (attempt.is_interrupted || !verdict.is_worth_retry || restarts == options.max_restarts) {
+      throw_verdict(verdict, options.num_workers);
+    }
+    log_warning("restart {} of {}: from the newest checkpoint", restarts + 1, options.max_restarts);
+    worker_command = restart_command(options.worker_command);
+    if (const auto signal = signals.wait_for(kRestartDelay)) {
+      throw InterruptedError(
+          fmt::format("signal {} between two starts; the same command goes on", *signal));
+    }
+  }
+}
+
+}  // namespace podium::launcher
