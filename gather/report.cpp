@@ -61,12 +61,17 @@ std::string subtitle(const OofTable& table, const Outcome& outcome) {
   std::string task = task_name(table.samples.task);
   task[task.find('_') == std::string::npos ? task.size() - 1 : task.find('_')] =
       task.find('_') == std::string::npos ? task.back() : '-';
-  return fmt::format(
-      "{} predictions of {} labelled samples and {} classes by {} models; scores are out of fold",
-      task, table.samples.num_samples(), table.samples.num_classes(), outcome.groups.size());
+  return fmt::format("{} predictions of {} and {} by {}; scores are out of fold", task,
+                     counted(table.samples.num_samples(), "labelled sample", "labelled samples"),
+                     counted(table.samples.num_classes(), "class", "classes"),
+                     counted(outcome.groups.size(), "model", "models"));
 }
 
 }  // namespace
+
+std::string counted(size_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
 
 std::string section(std::string_view id, std::string_view title, std::string_view lead,
                     const std::string& body) {

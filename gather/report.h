@@ -49,6 +49,8 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
 // others numbers.
 std::string html_table(const std::vector<std::string>& header,
                        const std::vector<std::vector<std::string>>& rows);
+// "1 class", "60 classes".
+std::string counted(size_t count, std::string_view one, std::string_view many);
 // A coloured square and a word.
 std::string legend_item(std::string_view colour, std::string_view text);
 

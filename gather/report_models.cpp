@@ -255,11 +255,12 @@ std::string data_section(const OofTable& table, const Outcome& outcome) {
       std::count(table.mask_targets.begin(), table.mask_targets.end(), uint8_t{255});
   const size_t num_targets =
       table.targets.size() + table.class_targets.size() + table.mask_targets.size();
-  std::string lead = fmt::format(
-      "{} samples, {} classes; {:.2f} % of the targets are unknown and left out of every score.",
-      table.samples.num_samples(), table.samples.num_classes(),
-      100.0 * static_cast<double>(num_unknown) /
-          static_cast<double>(std::max<size_t>(1, num_targets)));
+  std::string lead =
+      fmt::format("{}, {}; {:.2f} % of the targets are unknown and left out of every score.",
+                  counted(table.samples.num_samples(), "sample", "samples"),
+                  counted(table.samples.num_classes(), "class", "classes"),
+                  100.0 * static_cast<double>(num_unknown) /
+                      static_cast<double>(std::max<size_t>(1, num_targets)));
   if (outcome.parts.are_dealt) {
     lead +=
         " There is one validation fold, so nested estimates deal its samples to five parts by a "
