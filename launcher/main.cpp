@@ -14,7 +14,7 @@
 #include "launcher/help.h"
 #include "sweeps/exit_record.h"
 #include "sweeps/process_identity.h"
-#include "trainer/communicator_util.h"
+#include "trainer/communicator.h"
 
 namespace podium::launcher {
 namespace {

@@ -160,6 +160,12 @@ Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundin
   attempt.verdict =
       judge(starter, status, read_exit_records(exit_directory.path()), output.starter_lines());
   attempt.is_interrupted = watch.is_interrupted();
+  if (attempt.is_interrupted && attempt.verdict.signal != 0) {
+    // The signal came before the workers could catch it, or they did not end in time.
+    attempt.verdict.exit_code = static_cast<int>(ExitCode::kInterrupted);
+    attempt.verdict.message =
+        "interrupted; the same command goes on from the newest checkpoint, if there is one";
+  }
   const bool is_quiet = attempt.verdict.exit_code == 0 ||
                         attempt.verdict.exit_code == static_cast<int>(ExitCode::kInterrupted);
   if (!is_quiet) print_report(attempt.verdict, output, options.num_workers);
