@@ -1,5 +1,5 @@
-// A packed data set, opened: dataset.json, the shards' sample tables and byte readers. Format: docs/formats.md.
-// Read next: sample_reader.h, splits.h.
+// A packed data set, opened: dataset.json, the shards' sample tables and byte readers. Format:
+// docs/formats.md. Read next: sample_reader.h, splits.h.
 #pragma once
 
 #include <array>
@@ -27,12 +27,14 @@ struct MemberRecord {
 struct SampleRecord {
   std::string key;
   std::string group;  // samples of one group never separate in a split; the key when there is none
-  std::string stem;   // of its files in the tar ("STEM.jpg"): the key with what tar names cannot hold replaced
+  std::string stem;   // of its files in the tar ("STEM.jpg"): the key with what tar names cannot
+                      // hold replaced
   int32_t shard = 0;
   std::vector<MemberRecord> members;
   std::vector<float> class_vector;  // multi-label; empty without labels
   int64_t class_index = kNoClass;   // single label
-  std::vector<int64_t> mask_pixels; // segmentation: pixels of each class in the mask; empty without labels
+  std::vector<int64_t>
+      mask_pixels;  // segmentation: pixels of each class in the mask; empty without labels
 };
 
 struct ShardInfo {
@@ -46,9 +48,10 @@ struct ShardInfo {
 // Immutable after open(); shared by all threads.
 class Dataset {
  public:
-  // Reads dataset.json, every index and sample table; checks versions, digests of the tables, shard sizes, that index and table
-  // agree, counts and duplicate keys. The bytes of the shards are not read.
-  // Errors: IoError, DataError ("DIR is not finished ...", "DIR/x.idx: 12 samples, but dataset.json says 13; repack").
+  // Reads dataset.json, every index and sample table; checks versions, digests of the tables, shard
+  // sizes, that index and table agree, counts and duplicate keys. The bytes of the shards are not
+  // read. Errors: IoError, DataError ("DIR is not finished ...", "DIR/x.idx: 12 samples, but
+  // dataset.json says 13; repack").
   static std::shared_ptr<const Dataset> open(const std::filesystem::path& directory);
 
   const std::filesystem::path& directory() const { return directory_; }
@@ -61,8 +64,9 @@ class Dataset {
   int64_t num_classes() const { return static_cast<int64_t>(classes_.size()); }
   // XXH3-128 of the class names in order; rides in checkpoints and prediction sets.
   const std::string& class_hash() const { return class_hash_; }
-  // Extensions of the image members, sorted ("jpg" or "hr.jpg", "lr.jpg"). Where the formats of a data set are mixed ("jpg", "png")
-  // each sample has one of those that differ in the last part only.
+  // Extensions of the image members, sorted ("jpg" or "hr.jpg", "lr.jpg"). Where the formats of a
+  // data set are mixed ("jpg", "png") each sample has one of those that differ in the last part
+  // only.
   const std::vector<std::string>& image_members() const { return image_members_; }
   bool has_labels() const { return has_labels_; }
   const std::vector<ShardInfo>& shards() const { return shards_; }

@@ -1,4 +1,5 @@
-// `podium pack`: competition layouts -> shards. Read next: tar_writer.h, dataset.h; format: docs/formats.md.
+// `podium pack`: competition layouts -> shards. Read next: tar_writer.h, dataset.h; format:
+// docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +13,23 @@ enum class Layout { kMultiLabelCsv, kPairedCsv, kClassFolders, kImageMask };
 
 struct PackOptions {
   Layout layout = Layout::kMultiLabelCsv;
-  std::filesystem::path input;   // the CSV, or the folder (class folders; image_mask: holds images/ and masks/)
-  std::filesystem::path images;  // folder that relative image paths start from; empty: the folder of `input`
+  std::filesystem::path
+      input;  // the CSV, or the folder (class folders; image_mask: holds images/ and masks/)
+  std::filesystem::path
+      images;  // folder that relative image paths start from; empty: the folder of `input`
   std::filesystem::path output;
   int64_t max_shard_bytes = int64_t{256} << 20;
   int num_threads = 0;               // 0 = available cores
   bool skip_bad_samples = false;     // --on_bad_sample=skip: leave out, count and list
   bool is_overwrite = false;         // replace an existing finished set
-  std::vector<std::string> classes;  // image_mask: names of the mask values 0..K-1; paired_csv: order of the classes.
-                                     // Empty: from the CSV header, sorted labels or folders; masks: background, foreground
-  std::string prefix = "data";       // shard names: prefix-000000.tar
+  std::vector<std::string> classes;  // image_mask: names of the mask values 0..K-1; paired_csv:
+                                     // order of the classes. Empty: from the CSV header, sorted
+                                     // labels or folders; masks: background, foreground
+  std::string prefix = "data";  // shard names: prefix-000000.tar
 };
 
 struct BadSample {
-  std::string place;   // "labels.csv:43" or a path
+  std::string place;  // "labels.csv:43" or a path
   std::string reason;
 };
 
@@ -35,10 +39,10 @@ struct PackResult {
   std::vector<BadSample> bad_samples;
 };
 
-// Deterministic (same input, same bytes, any number of threads), resumable (finished shards of a killed run are kept when their
-// input is unchanged) and atomic (no DONE until all is there).
-// Errors: DataError with file:line for a bad row, an unreadable image, a mask of another size, a duplicate key, an empty class
-// name or a class without samples (class folders); IoError.
+// Deterministic (same input, same bytes, any number of threads), resumable (finished shards of a
+// killed run are kept when their input is unchanged) and atomic (no DONE until all is there).
+// Errors: DataError with file:line for a bad row, an unreadable image, a mask of another size, a
+// duplicate key, an empty class name or a class without samples (class folders); IoError.
 PackResult pack(const PackOptions& options);
 
 }  // namespace podium::data_shards

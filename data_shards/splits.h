@@ -12,15 +12,16 @@ namespace podium::data_shards {
 
 // Which samples validate in which fold. Groups never separate.
 struct Folds {
-  std::string method;      // "kfold", "holdout", "best_of_random"
-  std::string data_digest; // Dataset::digest() of the data set it was made for
+  std::string method;       // "kfold", "holdout", "best_of_random"
+  std::string data_digest;  // Dataset::digest() of the data set it was made for
   uint64_t seed = 0;
-  int64_t num_folds = 0;            // 1 for hold-outs
-  std::vector<std::string> keys;    // in data set order
-  std::vector<int32_t> fold_of;     // fold in which the key validates; -1: always trains
+  int64_t num_folds = 0;          // 1 for hold-outs
+  std::vector<std::string> keys;  // in data set order
+  std::vector<int32_t> fold_of;   // fold in which the key validates; -1: always trains
 
   // Positions in `dataset` that train / validate in `fold`, ascending.
-  // Errors: DataError when folds and data set do not fit ("made for another data set; run podium split again").
+  // Errors: DataError when folds and data set do not fit ("made for another data set; run podium
+  // split again").
   std::vector<int64_t> train_indices(const Dataset& dataset, int64_t fold) const;
   std::vector<int64_t> val_indices(const Dataset& dataset, int64_t fold) const;
 
@@ -41,14 +42,18 @@ struct SplitOptions {
 
 // How well a split keeps the class ratios.
 struct SplitQuality {
-  double std_of_ratio_differences = 0;       // sigma over classes of 100 (train ratio - val ratio), worst fold (ddof 0)
-  double label_distribution = 0;             // LD of Sechidis et al.: mean over labels and folds of |odds difference|
-  std::vector<std::vector<int64_t>> counts;  // (folds, K) positives (pixels for masks: images with the class)
+  double std_of_ratio_differences =
+      0;  // sigma over classes of 100 (train ratio - val ratio), worst fold (ddof 0)
+  double label_distribution =
+      0;  // LD of Sechidis et al.: mean over labels and folds of |odds difference|
+  std::vector<std::vector<int64_t>>
+      counts;  // (folds, K) positives (pixels for masks: images with the class)
 };
 
-// Multi-label: iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011), ties by counter-based key; single label:
-// its special case, stratified K-fold; segmentation: on the presence of each class. Groups move as one.
-// Deterministic in (data set, options). Errors: DataError when there are fewer groups than folds.
+// Multi-label: iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML PKDD 2011), ties by
+// counter-based key; single label: its special case, stratified K-fold; segmentation: on the
+// presence of each class. Groups move as one. Deterministic in (data set, options). Errors:
+// DataError when there are fewer groups than folds.
 Folds make_folds(const Dataset& dataset, const SplitOptions& options);
 SplitQuality measure_split(const Dataset& dataset, const Folds& folds);
 

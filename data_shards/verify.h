@@ -21,16 +21,18 @@ struct VerifyOptions {
 struct VerifyReport {
   int64_t num_samples = 0;
   int64_t num_bytes = 0;
-  std::vector<std::pair<std::string, int64_t>> label_histogram;  // class -> samples (pixels for masks)
-  std::vector<int64_t> unknown_labels;                           // per class, multi-label
-  std::vector<std::pair<std::string, std::string>> duplicates;   // keys of byte-equal images
+  std::vector<std::pair<std::string, int64_t>>
+      label_histogram;                  // class -> samples (pixels for masks)
+  std::vector<int64_t> unknown_labels;  // per class, multi-label
+  std::vector<std::pair<std::string, std::string>> duplicates;  // keys of byte-equal images
   std::vector<std::string> duplicates_across_folds;
   std::vector<BadSample> bad_samples;
   std::string to_text() const;
 };
 
-// Shard digests and sizes, tar headers against the index, member checksums, decoding of every image and mask, mask values and
-// sizes, label histogram, duplicates. Errors: DataError at the first problem unless skip_bad_samples.
+// Shard digests and sizes, tar headers against the index, member checksums, decoding of every image
+// and mask, mask values and sizes, label histogram, duplicates. Errors: DataError at the first
+// problem unless skip_bad_samples.
 VerifyReport verify(const VerifyOptions& options);
 
 }  // namespace podium::data_shards

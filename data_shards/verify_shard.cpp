@@ -1,0 +1,164 @@
+// Maps a shard into memory and looks at every byte.
+#include "data_shards/verify_shard.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "data_shards/dataset_files.h"
+#include "data_shards/pack_image.h"
+#include "data_shards/tar_reader.h"
+
+namespace podium::data_shards {
+namespace {
+
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& file) {
+    const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat status {};
+    const bool is_open = descriptor >= 0 && fstat(descriptor, &status) == 0;
+    size_ = static_cast<size_t>(status.st_size);
+    if (is_open && size_ > 0) {
+      data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    }
+    const int error = errno;
+    if (descriptor >= 0) close(descriptor);
+    if (!is_open || data_ == MAP_FAILED) {
+      throw IoError(fmt::format("cannot read {}: {}; check the path and its permissions",
+                                file.string(), std::strerror(error)));
+    }
+  }
+  ~MappedFile() {
+    if (data_ != nullptr) munmap(data_, size_);
+  }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::string_view bytes() const { return {static_cast<const char*>(data_), size_}; }
+
+ private:
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// One member: checksum, and what its bytes say against what the table says.
+void verify_member(const Dataset& dataset, const SampleRecord& sample, const MemberRecord& member,
+                   std::string_view bytes) {
+  if (const uint64_t found = xxh3_64(bytes); found != member.xxh3) {
+    throw DataError(
+        fmt::format("checksum {:016x}, expected {:016x}; copy the shard again, or "
+                    "repack",
+                    found, member.xxh3));
+  }
+  int32_t width = member.width;
+  int32_t height = member.height;
+  if (member.extension == kMaskExtension) {
+    const cv::Mat mask = decode_mask(bytes);
+    width = mask.cols;
+    height = mask.rows;
+    if (count_mask_pixels(mask, dataset.num_classes()) != sample.mask_pixels) {
+      throw DataError("the mask's pixel counts are not those of the sample table; repack");
+    }
+  } else if (is_image_extension(member.extension)) {
+    const ImageInfo info = inspect_image(bytes);
+    width = info.width;
+    height = info.height;
+  } else if (const LabelMember label = label_member(sample);
+             label.extension == member.extension && label.bytes != bytes) {
+    throw DataError(fmt::format("label member \"{}\", but the sample table says \"{}\"; repack",
+                                bytes.substr(0, 80), label.bytes.substr(0, 80)));
+  }
+  if (width != member.width || height != member.height) {
+    throw DataError(fmt::format("{} x {} px, but the sample table says {} x {}; repack", width,
+                                height, member.width, member.height));
+  }
+}
+
+void verify_sample(const Dataset& dataset, const SampleRecord& sample, std::string_view shard) {
+  for (const MemberRecord& member : sample.members) {
+    const auto offset = static_cast<size_t>(member.offset);
+    with_context(fmt::format("{} (offset {})", member.extension, member.offset), [&] {
+      verify_member(dataset, sample, member,
+                    shard.substr(offset, static_cast<size_t>(member.size)));
+    });
+  }
+}
+
+// The archive's headers against the table.
+void verify_headers(const std::filesystem::path& file,
+                    const std::vector<const SampleRecord*>& samples) {
+  const auto members = list_tar(file);
+  size_t next = 0;
+  for (const SampleRecord* sample : samples) {
+    for (const MemberRecord& record : sample->members) {
+      const std::string name = sample->stem + "." + record.extension;
+      const TarMember found = next < members.size() ? members[next] : TarMember{};
+      ++next;
+      if (found.name == name && found.offset == record.offset && found.size == record.size) {
+        continue;
+      }
+      throw DataError(fmt::format(
+          "{}: member \"{}\" at offset {} with {} bytes, but the sample "
+          "table has \"{}\" at {} with {}; repack",
+          file.string(), found.name, found.offset, found.size, name, record.offset, record.size));
+    }
+  }
+  if (next != members.size()) {
+    throw DataError(fmt::format("{}: {} members, but the sample table has {}; repack",
+                                file.string(), members.size(), next));
+  }
+}
+
+}  // namespace
+
+std::vector<BadSample> verify_shard(const Dataset& dataset, int32_t shard, int num_threads,
+                                    bool stop_at_first, Progress* progress) {
+  const ShardInfo& info = dataset.shards()[static_cast<size_t>(shard)];
+  const auto file = dataset.directory() / info.file;
+  std::vector<const SampleRecord*> samples;
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    if (dataset.sample(i).shard == shard) samples.push_back(&dataset.sample(i));
+  }
+  std::vector<BadSample> problems;
+  try {
+    verify_headers(file, samples);
+  } catch (const DataError& error) {
+    problems.push_back({"shard " + info.file, error.what()});
+    if (stop_at_first) return problems;
+  }
+  const MappedFile mapped(file);
+  std::vector<BadSample> bad(samples.size());
+  parallel_for(std::ssize(samples), num_threads, [&](int64_t i) {
+    const SampleRecord& sample = *samples[static_cast<size_t>(i)];
+    try {
+      verify_sample(dataset, sample, mapped.bytes());
+    } catch (const DataError& error) {
+      bad[static_cast<size_t>(i)] = {fmt::format("shard {}: sample \"{}\"", info.file, sample.key),
+                                     error.what()};
+    }
+    progress->advance();
+  });
+  for (BadSample& entry : bad) {
+    if (!entry.reason.empty()) problems.push_back(std::move(entry));
+  }
+  if (problems.empty()) {
+    if (const std::string found = xxh3_128_hex(mapped.bytes()); found != info.xxh3_128) {
+      problems.push_back({"shard " + info.file,
+                          fmt::format("XXH3-128 is {}, but dataset.json says {}; copy the shard "
+                                      "again, or repack",
+                                      found, info.xxh3_128)});
+    }
+  }
+  if (stop_at_first && problems.size() > 1) problems.resize(1);
+  return problems;
+}
+
+}  // namespace podium::data_shards
