@@ -25,7 +25,7 @@ void save_tensors(const std::filesystem::path& file, const StateDict& tensors,
                   const std::map<std::string, std::string>& metadata = {});
 
 struct LoadOptions {
-  std::string prefix;  // "encoder.": only keys with it, stripped
+  std::string prefix = "";  // "encoder.": only keys with it, stripped
   bool is_strict =
       true;  // false: the head is left out (and said aloud) when the class count differs
   bool adapt_first_convolution =
