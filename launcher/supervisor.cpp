@@ -4,12 +4,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
-#include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -77,7 +75,7 @@ class Watch {
     while (true) {
       if (const auto status = workers_.wait_for(std::chrono::milliseconds(0))) return *status;
       if (const auto signal = signals_.wait_for(kPoll)) pass_on(*signal);
-      if (deadline_ && Clock::now() >= *deadline_) press();
+      if (Clock::now() >= deadline_) press();
     }
   }
   bool is_interrupted() const { return num_signals_ > 0; }
@@ -94,7 +92,8 @@ class Watch {
     log_info("signal {}: the workers write a checkpoint and end (at most {} s)", signal,
              shortest(grace_.count()));
     workers_.send_signal(asks_to_end ? SIGUSR2 : signal);
-    if (!deadline_) deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(grace_);
+    const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(grace_);
+    deadline_ = std::min(deadline_, end);
   }
 
   // TERM, then KILL.
@@ -110,7 +109,7 @@ class Watch {
   std::chrono::duration<double> grace_;
   int num_signals_ = 0;
   bool is_pressed_ = false;
-  std::optional<Clock::time_point> deadline_;
+  Clock::time_point deadline_ = Clock::time_point::max();  // of the next measure
 };
 
 // The cause on one screen.

@@ -27,7 +27,8 @@ std::string error_of(const std::vector<std::string>& words) {
   return "no error";
 }
 
-const std::vector<std::string> kTrain = {"train", "--recipe=r.yaml", "--data", "d", "--run_dir=runs/a"};
+const std::vector<std::string> kTrain = {"train", "--recipe=r.yaml", "--data", "d",
+                                         "--run_dir=runs/a"};
 
 std::vector<std::string> train_with(const std::vector<std::string>& more) {
   std::vector<std::string> words = kTrain;
@@ -36,8 +37,8 @@ std::vector<std::string> train_with(const std::vector<std::string>& more) {
 }
 
 TEST(CommandLine, TakesBothWaysToGiveAValue) {
-  const Invocation invocation = parse_command_line(
-      train_with({"--fold", "2", "--fastest", "--set", "a.b=c=d", "--set=x=[1, 2]", "-timeout_s=5"}));
+  const Invocation invocation = parse_command_line(train_with(
+      {"--fold", "2", "--fastest", "--set", "a.b=c=d", "--set=x=[1, 2]", "-timeout_s=5"}));
   EXPECT_EQ(invocation.command->name, "train");
   EXPECT_EQ(invocation.values.at("data"), "d");
   EXPECT_EQ(invocation.values.at("fold"), "2");
@@ -47,10 +48,11 @@ TEST(CommandLine, TakesBothWaysToGiveAValue) {
 }
 
 TEST(CommandLine, LaunchKeepsTheWorkersWords) {
-  const Invocation invocation =
-      parse_command_line({"launch", "-n", "4", "--", "train", "--recipe", "r.yaml", "--set", "a=b"});
+  const Invocation invocation = parse_command_line(
+      {"launch", "-n", "4", "--", "train", "--recipe", "r.yaml", "--set", "a=b"});
   EXPECT_EQ(invocation.values.at("n"), "4");
-  EXPECT_THAT(invocation.worker_command, ElementsAre("train", "--recipe", "r.yaml", "--set", "a=b"));
+  EXPECT_THAT(invocation.worker_command,
+              ElementsAre("train", "--recipe", "r.yaml", "--set", "a=b"));
   EXPECT_THAT(error_of({"launch", "-n", "4"}), HasSubstr("workers' command is missing"));
 }
 

@@ -1,5 +1,5 @@
-// The parts of the supervisor that decide: how workers are started, whose line is whose, who failed first.
-// The messages of mpirun are those of Open MPI 4.1.4, those of srun of Slurm 22.05.8.
+// The parts of the supervisor that decide: how workers are started, whose line is whose, who failed
+// first. The messages of mpirun are those of Open MPI 4.1.4, those of srun of Slurm 22.05.8.
 #include "launcher/supervisor.h"
 
 #include <gmock/gmock.h>
@@ -103,8 +103,8 @@ TEST(WorkerOutput, PrefixIsAddedOnce) {
 }
 
 TEST(WorkerOutput, LogFilesWaitForTheRunDirectory) {
-  const std::filesystem::path root = std::filesystem::path(testing::TempDir()) /
-                                     ("podium-output-" + std::to_string(::getpid()));
+  const std::filesystem::path root =
+      std::filesystem::path(testing::TempDir()) / ("podium-output-" + std::to_string(::getpid()));
   std::filesystem::remove_all(root);
   std::vector<std::string> shown;
   WorkerOutput output(Starter::kMpirun, 2, root / "run" / "logs",
@@ -127,10 +127,8 @@ const std::vector<std::string> kKilled = {
     "--------------------------------------------------------------------------"};
 const std::vector<std::string> kEnded = {
     "mpirun detected that one or more processes exited with non-zero status, thus causing",
-    "the job to be terminated. The first process to do so was:",
-    "",
-    "  Process name: [[31233,1],2]",
-    "  Exit code:    4"};
+    "the job to be terminated. The first process to do so was:", "",
+    "  Process name: [[31233,1],2]", "  Exit code:    4"};
 
 TEST(Verdict, ReadsWhatTheStarterSays) {
   const StarterReport killed = parse_starter_report(Starter::kMpirun, kKilled);
@@ -140,9 +138,12 @@ TEST(Verdict, ReadsWhatTheStarterSays) {
   const StarterReport ended = parse_starter_report(Starter::kMpirun, kEnded);
   EXPECT_EQ(ended.rank, 2);
   EXPECT_EQ(ended.code, 4);
-  EXPECT_EQ(parse_starter_report(Starter::kSrun, {"srun: error: n1: task 3: Killed"}).signal, SIGKILL);
-  EXPECT_EQ(parse_starter_report(Starter::kSrun, {"srun: error: n1: task 3: Exited with exit code 3"}).code,
-            3);
+  EXPECT_EQ(parse_starter_report(Starter::kSrun, {"srun: error: n1: task 3: Killed"}).signal,
+            SIGKILL);
+  EXPECT_EQ(
+      parse_starter_report(Starter::kSrun, {"srun: error: n1: task 3: Exited with exit code 3"})
+          .code,
+      3);
   EXPECT_EQ(parse_starter_report(Starter::kMpirun, {"nothing"}).rank, -1);
 }
 
@@ -171,14 +172,16 @@ TEST(Verdict, KilledWorkerIsTheCauseOfLostPeersAndIsTriedAgain) {
 }
 
 TEST(Verdict, InterruptionStaysAnInterruption) {
-  const std::vector<ExitRecord> records = {{1, 75, "interrupted", 1.0}, {0, 75, "interrupted", 1.1}};
+  const std::vector<ExitRecord> records = {{1, 75, "interrupted", 1.0},
+                                           {0, 75, "interrupted", 1.1}};
   const Verdict verdict = judge(Starter::kMpirun, {75, 0}, records, kKilled);
   EXPECT_EQ(verdict.exit_code, 75);
   EXPECT_FALSE(verdict.is_worth_retry);
 }
 
 TEST(Verdict, WithoutRecordsTheStarterIsQuoted) {
-  const Verdict refused = judge(Starter::kMpirun, {1, 0}, {}, {"-----", "There are not enough slots"});
+  const Verdict refused =
+      judge(Starter::kMpirun, {1, 0}, {}, {"-----", "There are not enough slots"});
   EXPECT_EQ(refused.exit_code, 5);
   EXPECT_THAT(refused.message, HasSubstr("There are not enough slots"));
   EXPECT_FALSE(refused.is_worth_retry);

@@ -79,8 +79,8 @@ TEST_F(PlanTest, MistakesNameFileAndLine) {
 
 TEST_F(PlanTest, TwoNamesForOneExperimentAreRefused) {
   write_plan("axes:\n  a: {x: [seed=7], y: [seed=7]}\n");
-  EXPECT_THAT(error_of_plan(), AllOf(HasSubstr("\"x\""), HasSubstr("\"y\""),
-                                     HasSubstr("same experiment")));
+  EXPECT_THAT(error_of_plan(),
+              AllOf(HasSubstr("\"x\""), HasSubstr("\"y\""), HasSubstr("same experiment")));
 }
 
 TEST_F(PlanTest, IdentityFollowsRecipeDataFoldsAndFoldOnly) {

@@ -1,4 +1,5 @@
-// A plan on disk and a runner that stands in for training: it records what it was asked and writes result.json.
+// A plan on disk and a runner that stands in for training: it records what it was asked and writes
+// result.json.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -52,7 +53,9 @@ class SweepFixture : public testing::Test {
     options.plan = root_ / "plan.yaml";
     options.output = root_ / "out";
     options.num_slots = 1;
-    options.runner = [this](const StepRequest& request, std::stop_token) { return record(request); };
+    options.runner = [this](const StepRequest& request, std::stop_token) {
+      return record(request);
+    };
     return options;
   }
 

@@ -49,11 +49,11 @@ TEST_F(SweepTest, FinishedTrialsAreNeverRunTwice) {
 
 TEST_F(SweepTest, CommandNamesFoldGroupAndOverrides) {
   run_sweep(options());
-  EXPECT_THAT(requests_[3].arguments,
-              AllOf(Contains("launch"), Contains("--n=1"), Contains("--max_restarts=3"),
-                    Contains("--fold=1"), Contains("--trial_name=other/fold1"),
-                    Contains("--model_group=other"), Contains("--set=seed=7"),
-                    Contains("--resume=auto")));
+  EXPECT_THAT(
+      requests_[3].arguments,
+      AllOf(Contains("launch"), Contains("--n=1"), Contains("--max_restarts=3"),
+            Contains("--fold=1"), Contains("--trial_name=other/fold1"),
+            Contains("--model_group=other"), Contains("--set=seed=7"), Contains("--resume=auto")));
 }
 
 TEST_F(SweepTest, SummaryIsSortedWithMeanAndSampleDeviation) {
@@ -61,7 +61,8 @@ TEST_F(SweepTest, SummaryIsSortedWithMeanAndSampleDeviation) {
   const auto json = nlohmann::json::parse(read_file(root_ / "out" / "summary.json"));
   EXPECT_EQ(json["metric"], "val_map");
   EXPECT_EQ(json["groups"][0]["group"], "other");
-  // (0.5, 0.625): mean 0.5625; deviations of 1/16 each, so sqrt(2 / 256) with one degree of freedom.
+  // (0.5, 0.625): mean 0.5625; deviations of 1/16 each, so sqrt(2 / 256) with one degree of
+  // freedom.
   EXPECT_NEAR(json["groups"][0]["mean"].get<double>(), 0.5625, 1e-9);
   EXPECT_NEAR(json["groups"][0]["std"].get<double>(), 0.0883883476, 1e-9);
   EXPECT_NEAR(json["groups"][1]["mean"].get<double>(), 0.3125, 1e-9);
@@ -123,7 +124,8 @@ TEST_F(SweepTest, DryRunShowsStatesAndRunsNothing) {
 }
 
 TEST_F(SweepTest, TwoSweepsShareTheTrials) {
-  // Each trial takes a moment, so that both sweeps get some; a trial that ran twice would be called twice.
+  // Each trial takes a moment, so that both sweeps get some; a trial that ran twice would be called
+  // twice.
   SweepOptions shared = options();
   shared.runner = [this](const StepRequest& request, std::stop_token) {
     std::this_thread::sleep_for(30ms);
