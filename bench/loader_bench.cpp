@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "data_shards/decode.h"
 #include "data_shards/loader.h"
+#include "data_shards/resample.h"
 
 namespace podium::data_shards {
 namespace {
