@@ -269,6 +269,23 @@ MpiBackend::WorkPtr MpiBackend::named_barrier(const std::string& name) {
                  }});
 }
 
+uint64_t MpiBackend::mark(const std::string& name) {
+  auto operation = std::make_unique<MpiOperation>();
+  operation->name = name;
+  operation->stages = {[](Requests&) {}};
+  operation->work = c10::make_intrusive<MpiWork>(getRank(), c10d::OpType::UNKNOWN, Tensors());
+  return engine_->enqueue(std::move(operation));
+}
+
+std::string MpiBackend::explain_timeout(const std::string& name, uint64_t sequence) {
+  std::string text;
+  enqueue("explain_timeout", c10d::OpType::UNKNOWN, {}, {},
+          {[&](Requests&) { text = engine_->explain_timeout(name, sequence); }},
+          /*is_collective=*/false)
+      ->wait();
+  return text;
+}
+
 MpiBackend::WorkPtr MpiBackend::send(Tensors& tensors, int destination, int tag) {
   const Tensor tensor = only(tensors, "send");
   const int count = count_of(tensor.numel(), "send");

@@ -48,6 +48,11 @@ class MpiBackend : public c10d::Backend {
   WorkPtr tree_allreduce(at::Tensor flat, double scale);
   // A barrier under another name, for error messages.
   WorkPtr named_barrier(const std::string& name);
+  // For operations that run elsewhere (NCCL): takes the next sequence number under this name, for
+  // the peers' questions.
+  uint64_t mark(const std::string& name);
+  // The message of a timeout of operation `sequence`; blocks while the peers are asked.
+  std::string explain_timeout(const std::string& name, uint64_t sequence);
 
  private:
   WorkPtr enqueue(const std::string& name, c10d::OpType type, Tensors tensors, Tensors outputs,

@@ -96,21 +96,21 @@ MpiEngine::~MpiEngine() {
   MPI_Comm_free(&control_);
 }
 
-void MpiEngine::enqueue(std::unique_ptr<MpiOperation> operation) {
+uint64_t MpiEngine::enqueue(std::unique_ptr<MpiOperation> operation) {
+  uint64_t sequence = 0;
   std::exception_ptr error;
   {
     const std::lock_guard lock(mutex_);
     error = error_;
-    if (!error) {
-      if (operation->is_collective) operation->sequence = ++last_enqueued_;
-      queue_.push_back(std::move(operation));
-    }
+    if (operation->is_collective) sequence = operation->sequence = ++last_enqueued_;
+    if (!error) queue_.push_back(std::move(operation));
   }
   if (error) {
     operation->work->complete(error);
   } else {
     wake_.notify_one();
   }
+  return sequence;
 }
 
 bool MpiEngine::is_broken() {
@@ -209,32 +209,33 @@ bool MpiEngine::poll_in_flight() {
 void MpiEngine::check_timeouts() {
   const auto now = Clock::now();
   for (const auto& operation : in_flight_) {
-    if (now - operation->start > timeout_.load())
-      throw DistributedError(explain_timeout(*operation));
+    if (now - operation->start <= timeout_.load()) continue;
+    if (operation->is_collective) {
+      throw DistributedError(explain_timeout(operation->name, operation->sequence));
+    }
+    throw DistributedError(
+        fmt::format("{} (rank {}): the peer did not take part within {}; see its log",
+                    operation->name, rank_, seconds_text(timeout_.load())));
   }
 }
 
 // "all_to_all #412 (rank 1): not arrived after 600 s: rank 3 (last in broadcast #398, 640 s ago);
-// see its log ..."
-std::string MpiEngine::explain_timeout(const MpiOperation& operation) {
+// see ..."
+std::string MpiEngine::explain_timeout(const std::string& name, uint64_t sequence) {
   const std::string after = seconds_text(timeout_.load());
-  if (!operation.is_collective) {
-    return fmt::format("{} (rank {}): the peer did not take part within {}; see its log",
-                       operation.name, rank_, after);
-  }
-  const std::string absent = describe_absent(operation, ask_peers());
+  const std::string absent = describe_absent(name, sequence, ask_peers());
   if (absent.empty()) {
     return fmt::format(
         "{} #{} (rank {}): all ranks arrived, but it did not end within {}; check the network",
-        operation.name, operation.sequence, rank_, after);
+        name, sequence, rank_, after);
   }
   return fmt::format(
       "{} #{} (rank {}): not arrived after {}: {}; see the log of that worker, or raise the "
       "timeout",
-      operation.name, operation.sequence, rank_, after, absent);
+      name, sequence, rank_, after, absent);
 }
 
-std::string MpiEngine::describe_absent(const MpiOperation& operation,
+std::string MpiEngine::describe_absent(const std::string& name, uint64_t sequence,
                                        const std::vector<std::unique_ptr<Reply>>& replies) const {
   std::string text;
   const auto add = [&text](const std::string& item) { text += (text.empty() ? "" : ", ") + item; };
@@ -246,10 +247,10 @@ std::string MpiEngine::describe_absent(const MpiOperation& operation,
       add(fmt::format("rank {} (does not answer)", peer));
     } else if (status.sequence == 0) {
       add(fmt::format("rank {} (in no operation yet)", peer));
-    } else if (status.sequence < operation.sequence) {
+    } else if (status.sequence < sequence) {
       add(fmt::format("rank {} (last in {} #{}, {} ago)", peer, status.name, status.sequence,
                       seconds_text(milliseconds(status.age_ms))));
-    } else if (status.sequence == operation.sequence && operation.name != status.name) {
+    } else if (status.sequence == sequence && name != status.name) {
       add(fmt::format("rank {} (in {} #{} instead)", peer, status.name, status.sequence));
     }
   }

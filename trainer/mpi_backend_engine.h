@@ -65,11 +65,15 @@ class MpiEngine {
   int rank() const { return rank_; }
   int size() const { return size_; }
   MPI_Comm comm() const { return data_; }
-  // Threads: any. After a failure every further operation fails with the first error.
-  void enqueue(std::unique_ptr<MpiOperation> operation);
+  // Threads: any. After a failure every further operation fails with the first error. Returns the
+  // sequence number, 0 for point to point.
+  uint64_t enqueue(std::unique_ptr<MpiOperation> operation);
   bool is_broken();
   void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
   uint64_t sequence();  // of the last collective enqueued
+  // The message of a timeout of a collective: asks the peers where they are. Threads: inside a
+  // stage only.
+  std::string explain_timeout(const std::string& name, uint64_t sequence);
 
  private:
   // Where a rank is, as its peers see it.
@@ -89,9 +93,8 @@ class MpiEngine {
   void advance(MpiOperation& operation);
   void check_timeouts();
   void answer_queries();
-  std::string explain_timeout(const MpiOperation& operation);
   std::vector<std::unique_ptr<Reply>> ask_peers();
-  std::string describe_absent(const MpiOperation& operation,
+  std::string describe_absent(const std::string& name, uint64_t sequence,
                               const std::vector<std::unique_ptr<Reply>>& replies) const;
   void fail(std::exception_ptr error);
 

@@ -60,14 +60,16 @@ class MpiCommunicator : public Communicator {
   // Ends together with the peers: each rank goes on answering questions until all have come here. A
   // rank that leaves because of an error does not wait for anyone.
   ~MpiCommunicator() override {
-    if (std::uncaught_exceptions() == 0 && !backend_->engine().is_broken()) {
+    is_broken_ = is_broken_ || std::uncaught_exceptions() > 0 || backend_->engine().is_broken();
+    if (!is_broken_) {
       try {
         backend_->named_barrier("shutdown")->wait();
       } catch (const std::exception& error) {
         log_warning("{}", error.what());
+        is_broken_ = true;
       }
     }
-    if (std::uncaught_exceptions() > 0 || backend_->engine().is_broken()) session_->mark_broken();
+    if (is_broken_) session_->mark_broken();
   }
 
   int rank() const override { return backend_->getRank(); }
@@ -119,6 +121,9 @@ class MpiCommunicator : public Communicator {
     return result;
   }
 
+  MpiBackend& backend() { return *backend_; }
+  void mark_broken() { is_broken_ = true; }
+
  private:
   static std::shared_ptr<PendingCollective> pending(MpiBackend::WorkPtr work) {
     return std::make_shared<PendingWork>(std::move(work));
@@ -128,6 +133,23 @@ class MpiCommunicator : public Communicator {
   c10::intrusive_ptr<MpiBackend> backend_;
   int local_rank_ = 0;
   int local_size_ = 1;
+  bool is_broken_ = false;
+};
+
+class MpiControlChannel : public ControlChannel {
+ public:
+  explicit MpiControlChannel(std::chrono::milliseconds timeout) : communicator_(timeout) {}
+  Communicator& communicator() override { return communicator_; }
+  uint64_t mark(const std::string& operation) override {
+    return communicator_.backend().mark(operation);
+  }
+  std::string explain(const std::string& operation, uint64_t sequence) override {
+    return communicator_.backend().explain_timeout(operation, sequence);
+  }
+  void mark_broken() override { communicator_.mark_broken(); }
+
+ private:
+  MpiCommunicator communicator_;
 };
 
 }  // namespace
@@ -146,6 +168,10 @@ WorkerEnvironment read_worker_environment() {
 
 std::unique_ptr<Communicator> make_mpi_communicator(std::chrono::milliseconds timeout) {
   return std::make_unique<MpiCommunicator>(timeout);
+}
+
+std::unique_ptr<ControlChannel> make_mpi_control_channel(std::chrono::milliseconds timeout) {
+  return std::make_unique<MpiControlChannel>(timeout);
 }
 
 }  // namespace podium::trainer

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "trainer/communicator.h"
+#include "trainer/device_module.h"
 
 namespace podium::trainer {
 
@@ -20,5 +21,7 @@ WorkerEnvironment read_worker_environment();
 // Collective: starts MPI when it is not up, blocks until all ranks are there.
 // Errors: DistributedError when srun's tasks do not form one MPI world ("srun --mpi=pmix").
 std::unique_ptr<Communicator> make_mpi_communicator(std::chrono::milliseconds timeout);
+// The same world as the CPU side of a GPU world.
+std::unique_ptr<ControlChannel> make_mpi_control_channel(std::chrono::milliseconds timeout);
 
 }  // namespace podium::trainer
