@@ -91,9 +91,9 @@ Command launch_command() {
                       "lost; errors in recipe, data or loss are never tried again."},
              {.name = "grace_s",
               .help = "Longest wait for the last checkpoint after SIGINT or SIGTERM, in s."}}}},
-      .examples = {"podium launch -n 4 -- train --recipe=recipes/s5.yaml --data=shards/train "
+      .examples = {"podium launch -n 4 -- train --recipe=recipes/s5_quick.yaml --data=shards/train "
                    "--run_dir=runs/a",
-                   "podium launch -n 8 --hosts=a:4,b:4 -- train --recipe=recipes/s5.yaml "
+                   "podium launch -n 8 --hosts=a:4,b:4 -- train --recipe=recipes/s5_quick.yaml "
                    "--data=/shared/train --run_dir=/shared/runs/a"},
       .notes =
           "Lines of the workers are shown with [rank R] and kept in RUN_DIR/logs/rank-R.log. The "

@@ -112,23 +112,25 @@ class Watch {
   Clock::time_point deadline_ = Clock::time_point::max();  // of the next measure
 };
 
-// The cause on one screen.
-void print_report(const Verdict& verdict, const WorkerOutput& output, int num_workers) {
-  std::string text = "\n";
-  if (verdict.rank >= 0 && num_workers > 1) {
-    text +=
-        fmt::format("rank {} of {} failed first: {}\n", verdict.rank, num_workers, verdict.message);
-  } else {
-    text += fmt::format("the workers failed: {}\n", verdict.message);
-  }
+// "rank 1 of 4 failed first (exit code 3): shard x ...".
+std::string describe(const Verdict& verdict, int num_workers) {
+  const std::string who =
+      num_workers == 1   ? "the worker failed"
+      : verdict.rank < 0 ? "the workers failed"
+                         : fmt::format("rank {} of {} failed first", verdict.rank, num_workers);
+  return fmt::format("{} (exit code {}): {}", who, verdict.exit_code, verdict.message);
+}
+
+// The last lines of the rank that failed first, where the others' have come after them; what the
+// starter says when no rank is known.
+void print_last_lines(const Verdict& verdict, const WorkerOutput& output, int num_workers) {
   const bool is_of_starter = verdict.rank < 0;
-  std::vector<std::string> lines =
+  const std::vector<std::string> lines =
       is_of_starter ? output.starter_lines() : output.last_lines(verdict.rank);
-  if (!lines.empty()) {
-    text += is_of_starter ? "what the starter says:\n" : "its last lines:\n";
-  }
+  if (lines.empty() || (num_workers == 1 && !is_of_starter)) return;
+  std::string text = is_of_starter ? "\nthe starter says:\n"
+                                   : fmt::format("\nlast lines of rank {}:\n", verdict.rank);
   for (const std::string& line : lines) text += "  | " + line + "\n";
-  text += fmt::format("exit code {}\n", verdict.exit_code);
   fmt::print(stderr, "{}", text);
 }
 
@@ -167,15 +169,8 @@ Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundin
   }
   const bool is_quiet = attempt.verdict.exit_code == 0 ||
                         attempt.verdict.exit_code == static_cast<int>(ExitCode::kInterrupted);
-  if (!is_quiet) print_report(attempt.verdict, output, options.num_workers);
+  if (!is_quiet) print_last_lines(attempt.verdict, output, options.num_workers);
   return attempt;
-}
-
-[[noreturn]] void throw_verdict(const Verdict& verdict, int num_workers) {
-  const bool names_rank = verdict.rank >= 0 && num_workers > 1;
-  throw Error(
-      static_cast<ExitCode>(verdict.exit_code),
-      names_rank ? fmt::format("rank {}: {}", verdict.rank, verdict.message) : verdict.message);
 }
 
 }  // namespace
@@ -208,9 +203,10 @@ void launch(const LaunchOptions& options) {
       throw InterruptedError(verdict.message);
     }
     if (attempt.is_interrupted || !verdict.is_worth_retry || restarts == options.max_restarts) {
-      throw_verdict(verdict, options.num_workers);
+      throw Error(static_cast<ExitCode>(verdict.exit_code), describe(verdict, options.num_workers));
     }
-    log_warning("restart {} of {}: from the newest checkpoint", restarts + 1, options.max_restarts);
+    log_warning("{}; restart {} of {} from the newest checkpoint",
+                describe(verdict, options.num_workers), restarts + 1, options.max_restarts);
     worker_command = restart_command(options.worker_command);
     if (const auto signal = signals.wait_for(kRestartDelay)) {
       throw InterruptedError(

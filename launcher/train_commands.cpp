@@ -109,8 +109,9 @@ Command train_command() {
              on_bad_sample_flag(),
              timeout_flag()}},
            {"help", {{.name = "help_recipe", .help = "Print every key of a recipe, and end."}}}},
-      .examples = {"podium train --recipe=recipes/s5.yaml --data=shards/train --folds=folds.json "
-                   "--fold=0 --run_dir=runs/a --set optimizer.lr=1e-4"},
+      .examples =
+          {"podium train --recipe=recipes/s5_quick.yaml --data=shards/train --folds=folds.json "
+           "--fold=0 --run_dir=runs/a --set optimizer.lr=1e-4"},
       .notes =
           "SIGTERM, SIGUSR1, SIGUSR2 and the first Ctrl-C end it after a checkpoint (exit code "
           "75); "
