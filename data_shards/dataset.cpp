@@ -1,6 +1,8 @@
 // Opening of a packed data set, with every check that needs no shard bytes.
 #include "data_shards/dataset.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 

@@ -1,6 +1,8 @@
 // JSON of dataset.json and of the sample tables.
 #include "data_shards/dataset_files.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <iterator>

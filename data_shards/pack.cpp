@@ -2,6 +2,8 @@
 // pack_shard.h, pack_work.h.
 #include "data_shards/pack.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 

@@ -1,4 +1,6 @@
 // Plans from CSV files: multi-label tables and low / high resolution pairs.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 

@@ -1,4 +1,6 @@
 // Plans from folders: one folder per class, and images with masks.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <map>

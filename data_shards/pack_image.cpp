@@ -1,6 +1,7 @@
 // JPEG by libjpeg, because OpenCV hides its warnings; PNG, WebP and TIFF by OpenCV.
 #include "data_shards/pack_image.h"
 
+#include <fmt/format.h>
 #include <jpeglib.h>
 
 #include <csetjmp>

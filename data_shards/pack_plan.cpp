@@ -1,6 +1,8 @@
 // What the layouts share: file facts, names in the tar, checks of keys and classes.
 #include "data_shards/pack_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 

@@ -1,6 +1,8 @@
 // A shard's samples are prepared in parallel, a chunk at a time, and written in order.
 #include "data_shards/pack_shard.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"

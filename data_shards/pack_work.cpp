@@ -2,6 +2,7 @@
 #include "data_shards/pack_work.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 

@@ -1,6 +1,8 @@
 // Names of the tasks.
 #include "data_shards/sample.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "base/text.h"
 

@@ -1,6 +1,8 @@
 // Writing and checking of v1.2 indices.
 #include "data_shards/shard_index.h"
 
+#include <fmt/format.h>
+
 #include <iterator>
 
 #include "base/error.h"

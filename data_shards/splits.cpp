@@ -1,7 +1,10 @@
 // Folds of a data set: from its labels and groups to folds.json and back.
 #include "data_shards/splits.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 

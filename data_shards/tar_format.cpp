@@ -1,6 +1,8 @@
 // Encoding and decoding of USTAR headers (POSIX.1-1988, pax Interchange Format, ustar table).
 #include "data_shards/tar_format.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 

@@ -2,6 +2,7 @@
 #include "data_shards/tar_reader.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -1,6 +1,7 @@
 // Buffered writing of members, hashing the archive on the way.
 #include "data_shards/tar_writer.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>

@@ -1,6 +1,8 @@
 // `podium verify`: all shards, the label counts, and images that are there twice.
 #include "data_shards/verify.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <tuple>
 

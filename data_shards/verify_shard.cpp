@@ -2,6 +2,7 @@
 #include "data_shards/verify_shard.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
