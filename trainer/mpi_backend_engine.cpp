@@ -186,9 +186,9 @@ bool MpiEngine::poll_in_flight() {
   for (auto it = in_flight_.begin(); it != in_flight_.end();) {
     MpiOperation& operation = **it;
     int is_complete = 0;
-    check_mpi(MPI_Testall(static_cast<int>(operation.requests.size()), operation.requests.data(),
-                          &is_complete, MPI_STATUSES_IGNORE),
-              fmt::format("{} #{} (rank {})", operation.name, operation.sequence, rank_));
+    const int code = MPI_Testall(static_cast<int>(operation.requests.size()),
+                                 operation.requests.data(), &is_complete, MPI_STATUSES_IGNORE);
+    if (code != MPI_SUCCESS) explain_failure(operation, code);
     if (!is_complete) {
       ++it;
       continue;
@@ -204,6 +204,17 @@ bool MpiEngine::poll_in_flight() {
     }
   }
   return is_ended;
+}
+
+// Ranks that call different operations at the same place often show as an MPI error before the
+// timeout.
+void MpiEngine::explain_failure(const MpiOperation& operation, int code) {
+  std::string what = fmt::format("{} #{} (rank {})", operation.name, operation.sequence, rank_);
+  if (operation.is_collective) {
+    const std::string absent = describe_absent(operation.name, operation.sequence, ask_peers());
+    if (!absent.empty()) what += fmt::format(", other than {}", absent);
+  }
+  check_mpi(code, what);
 }
 
 void MpiEngine::check_timeouts() {

@@ -92,6 +92,7 @@ class MpiEngine {
   bool poll_in_flight();  // true when something ended
   void advance(MpiOperation& operation);
   void check_timeouts();
+  void explain_failure(const MpiOperation& operation, int code);  // throws
   void answer_queries();
   std::vector<std::unique_ptr<Reply>> ask_peers();
   std::string describe_absent(const std::string& name, uint64_t sequence,

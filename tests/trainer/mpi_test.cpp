@@ -1,0 +1,160 @@
+// Starts mpi_worker under mpirun and reads what the ranks say. Read next: mpi_worker.cpp.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/subprocess.h"
+
+namespace podium {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int code = -1;  // -1: did not end in time
+  std::string output;
+  double seconds = 0;
+};
+
+Outcome run_workers(int world_size, const std::string& mode,
+                    std::vector<std::pair<std::string, std::string>> set_env = {}) {
+  std::mutex mutex;
+  Outcome outcome;
+  SubprocessOptions options;
+  options.arguments = {PODIUM_MPIRUN};
+  for (const char* argument :
+       {"--oversubscribe", "--allow-run-as-root", "--bind-to", "none", "-n"}) {
+    options.arguments.emplace_back(argument);
+  }
+  options.arguments.push_back(std::to_string(world_size));
+  options.arguments.insert(options.arguments.end(), {PODIUM_MPI_WORKER, mode});
+  options.set_env = std::move(set_env);
+  options.on_line = [&](const std::string& line, bool) {
+    const std::lock_guard lock(mutex);
+    outcome.output += line + "\n";
+  };
+  const auto start = std::chrono::steady_clock::now();
+  Subprocess process(options);
+  const auto status = process.wait_for(std::chrono::seconds(150));
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const std::lock_guard lock(mutex);
+  if (status) outcome.code = status->code;
+  return outcome;
+}
+
+// "CASE digest" lines.
+std::map<std::string, std::string> digests_of(int world_size) {
+  const Outcome outcome = run_workers(world_size, "reducer");
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  std::map<std::string, std::string> digests;
+  std::istringstream lines(outcome.output);
+  std::string name, digest;
+  while (lines >> name) {
+    if (name != "done" && lines >> digest) digests[name] = digest;
+  }
+  return digests;
+}
+
+TEST(MpiReducer, TreeGivesTheSameBitsForOneTwoAndFourRanksAndAnyBucketSize) {
+  std::map<std::string, std::map<int, std::string>> by_case;
+  for (const int world_size : {1, 2, 4}) {
+    for (const auto& [name, digest] : digests_of(world_size)) by_case[name][world_size] = digest;
+  }
+  ASSERT_EQ(by_case.size(), 12u);
+  for (const int accumulation : {1, 3}) {
+    const std::string expected = by_case[fmt::format("tree_accum{}_bucket1", accumulation)][1];
+    for (const char* bucket : {"1", "400", "26214400"}) {
+      const auto& tree = by_case[fmt::format("tree_accum{}_bucket{}", accumulation, bucket)];
+      for (const int world_size : {1, 2, 4}) {
+        EXPECT_EQ(tree.at(world_size), expected)
+            << "accumulation " << accumulation << ", bucket " << bucket << ", W " << world_size;
+      }
+      // The test can fail: a plain sum in the order of arrival does differ between one and four
+      // ranks.
+      const auto& plain = by_case[fmt::format("all_reduce_accum{}_bucket{}", accumulation, bucket)];
+      EXPECT_NE(plain.at(1), plain.at(4))
+          << "accumulation " << accumulation << ", bucket " << bucket;
+      EXPECT_NE(plain.at(1), expected);
+    }
+  }
+}
+
+TEST(MpiBackend, EveryOperationGivesTheValuesWrittenByHand) {
+  for (const int world_size : {2, 3}) {
+    const Outcome outcome = run_workers(world_size, "backend");
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    EXPECT_THAT(outcome.output, HasSubstr("done"));
+  }
+}
+
+TEST(MpiCommunicator, EveryOperationGivesTheValuesWrittenByHand) {
+  for (const int world_size : {2, 4}) {
+    const Outcome outcome = run_workers(world_size, "communicator");
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+  }
+}
+
+TEST(MpiCommunicator, TimeoutNamesOperationRankAndWhereTheAbsentRankWas) {
+  const Outcome outcome = run_workers(3, "late");
+  EXPECT_EQ(outcome.code, 5) << outcome.output;  // ExitCode::kDistributed
+  EXPECT_LT(outcome.seconds, 50) << "the sleeping rank was waited for";
+  EXPECT_THAT(outcome.output,
+              ::testing::ContainsRegex(
+                  "all_to_all #[0-9]+ \\(rank [02]\\): not arrived after 1 s: "
+                  "rank 1 \\(last in broadcast #[0-9]+, [0-9.]+ s ago\\); see the log"));
+}
+
+TEST(MpiCommunicator, ErrorNamesARankInAnotherOperation) {
+  const Outcome outcome = run_workers(2, "mismatch");
+  EXPECT_EQ(outcome.code, 5) << outcome.output;
+  // Either rank may notice first: by MPI's error, or by the timeout.
+  EXPECT_THAT(outcome.output,
+              ::testing::ContainsRegex("rank 1 \\(in barrier #[0-9]+ instead\\)|"
+                                       "rank 0 \\(in all_to_all #[0-9]+ instead\\)"));
+}
+
+TEST(MpiCommunicator, ErrorOnOneRankEndsAllWithItsExitCode) {
+  const Outcome outcome = run_workers(2, "die");
+  EXPECT_EQ(outcome.code, 3) << outcome.output;  // ExitCode::kData
+  EXPECT_LT(outcome.seconds, 60);
+  EXPECT_THAT(outcome.output, HasSubstr("rank 1 found a bad sample"));
+}
+
+TEST(MpiCommunicator, WaitingLeavesTheCoresToThoseWhoCompute) {
+  const Outcome outcome = run_workers(2, "idle");
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+}
+
+TEST(MpiCommunicator, SrunWithoutPmixNamesTheFlag) {
+  SubprocessOptions options;
+  std::string output;
+  options.arguments = {PODIUM_MPI_WORKER, "communicator"};
+  options.set_env = {{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_PROCID", "0"}};
+  options.on_line = [&](const std::string& line, bool) { output += line; };
+  const ExitStatus status = Subprocess(options).wait();
+  EXPECT_EQ(status.code, 5);
+  EXPECT_THAT(output, HasSubstr("srun started 4 tasks without PMIx"));
+  EXPECT_THAT(output, HasSubstr("srun --mpi=pmix"));
+}
+
+TEST(MpiCommunicator, TasksThatMpiDoesNotSeeAreAnError) {
+  SubprocessOptions options;
+  std::string output;
+  options.arguments = {PODIUM_MPI_WORKER, "communicator"};
+  options.set_env = {{"OMPI_COMM_WORLD_SIZE", "4"}};
+  options.on_line = [&](const std::string& line, bool) { output += line; };
+  const ExitStatus status = Subprocess(options).wait();
+  EXPECT_EQ(status.code, 5) << output;
+  EXPECT_THAT(output, HasSubstr("the launcher started 4 tasks, but MPI sees 1"));
+}
+
+}  // namespace
+}  // namespace podium
