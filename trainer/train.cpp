@@ -244,6 +244,7 @@ EvaluationOptions evaluation_options(const TrainData& data, const ClassInfo& inf
 
 TrainResult train(const TrainOptions& options) {
   const auto communicator = make_communicator({options.timeout, options.device});
+  const StopSignals signals;  // one that arrives before the first step stops after it
   const bool is_writer = communicator->rank() == 0;
   if (communicator->world_size() > 1)
     set_log_rank(communicator->rank(), communicator->world_size());
@@ -281,7 +282,8 @@ TrainResult train(const TrainOptions& options) {
       /*is_training=*/true, data.train_loader);
   Outcome outcome;
   {
-    RunKeeper keeper(directory, facts.identity, run, loader, manifest.get(), start.position);
+    RunKeeper keeper(directory, facts.identity, run, loader, signals, manifest.get(),
+                     start.position);
     outcome =
         run_epochs(run, data, evaluation_options(data, info, run), loader, keeper, start.position);
   }

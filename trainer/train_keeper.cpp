@@ -26,14 +26,15 @@ double seconds_since(Clock::time_point then) {
 }  // namespace
 
 RunKeeper::RunKeeper(RunDirectory directory, RunIdentity identity, const Trainee& run,
-                     const data_shards::Loader& loader, Manifest* manifest,
-                     const RunPosition& start)
+                     const data_shards::Loader& loader, const StopSignals& signals,
+                     Manifest* manifest, const RunPosition& start)
     : directory_(std::move(directory)),
       identity_(std::move(identity)),
       run_(run),
       loader_(loader),
       manifest_(manifest),
       log_(directory_, start.epoch, start.global_step, run.communicator->rank() == 0),
+      signals_(signals),
       saved_step_(start.global_step > 0 ? start.global_step : -1),
       saved_at_(Clock::now()),
       reported_at_(Clock::now()),

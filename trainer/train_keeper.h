@@ -23,7 +23,8 @@ class RunKeeper : public StepBoundary {
  public:
   // `manifest` is null on the other ranks. All references outlive it.
   RunKeeper(RunDirectory directory, RunIdentity identity, const Trainee& run,
-            const data_shards::Loader& loader, Manifest* manifest, const RunPosition& start);
+            const data_shards::Loader& loader, const StopSignals& signals, Manifest* manifest,
+            const RunPosition& start);
 
   StepRequest request() override;
   // Errors: InterruptedError on all ranks, after the checkpoint; IoError.
@@ -45,7 +46,7 @@ class RunKeeper : public StepBoundary {
   const data_shards::Loader& loader_;
   Manifest* manifest_;
   MetricsLog log_;
-  StopSignals signals_;
+  const StopSignals& signals_;
   std::unique_ptr<Progress> progress_;  // null: not a terminal, or not rank 0
   int64_t saved_step_;                  // global step of the newest checkpoint of this process
   std::chrono::steady_clock::time_point saved_at_;
