@@ -40,7 +40,7 @@ void run(const Invocation& invocation) {
   }
   const gather::GatherResult result = gather::gather(options);
   fmt::print("{}", result.summary());
-  for (const auto& file : result.files) fmt::print("{}\n", (options.output / file).string());
+  for (const auto& file : result.files) fmt::print("{}\n", file.string());
 }
 
 FlagGroup input_flags() {

@@ -195,7 +195,9 @@ Failure Sweep::run_steps(const Claim& claim, const Slot& slot) {
 void Sweep::run_trial(const Claim& claim, const Slot& slot) {
   const Trial& trial = *claim.trial;
   const auto begin = std::chrono::steady_clock::now();
-  log_info("trial {} started in slot {} of {}", trial.name, slot.index + 1, slots_.size());
+  if (trial.error.empty()) {
+    log_info("trial {} started in slot {} of {}", trial.name, slot.index + 1, slots_.size());
+  }
   const std::stop_callback link(stop_.get_token(),
                                 [&claim] { std::stop_source(claim.stop).request_stop(); });
   const Failure failure = run_steps(claim, slot);
