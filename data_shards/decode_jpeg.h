@@ -2,9 +2,10 @@
 #pragma once
 
 // clang-format off: jpeglib.h needs FILE and size_t before it
+#include <jpeglib.h>
+
 #include <cstddef>
 #include <cstdio>
-#include <jpeglib.h>
 // clang-format on
 
 #include <csetjmp>

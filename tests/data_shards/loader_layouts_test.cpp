@@ -1,4 +1,6 @@
 // The loader on pairs, masks and images of different sizes.
+#include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

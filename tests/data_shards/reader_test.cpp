@@ -1,4 +1,5 @@
 // SampleReader: the right bytes by both readers, and every kind of damage named.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

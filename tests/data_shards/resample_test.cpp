@@ -2,6 +2,7 @@
 // loader_data/make_loader_fixtures.py).
 #include "data_shards/resample.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

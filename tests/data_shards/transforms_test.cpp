@@ -2,6 +2,8 @@
 // (loader_data/make_loader_fixtures.py).
 #include "data_shards/transforms.h"
 
+#include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -60,8 +62,8 @@ std::vector<float> run(const std::vector<OpSpec>& ops, const cv::Mat& image, cv:
 TEST(Transforms, MaskFollowsEveryExactGeometry) {
   const Pair pair = numbered(16, 12);
   const std::vector<std::vector<OpSpec>> pipelines = {
-      {make_op("hflip", {{"p", 1}})},
-      {make_op("vflip", {{"p", 1}})},
+      {make_op("hflip", {{"p", 1.0}})},
+      {make_op("vflip", {{"p", 1.0}})},
       {make_op("rotate90")},
       {make_op("random_crop", {{"size", {7, 5}}})},
       {make_op("random_crop", {{"size", {12, 16}}, {"pad", 4}})},
@@ -70,7 +72,7 @@ TEST(Transforms, MaskFollowsEveryExactGeometry) {
       {make_op("rotate90"), make_op("random_crop", {{"size", {9, 8}}, {"pad", 2}}),
        make_op("hflip"), make_op("vflip")},
       {make_op("hflip"), make_op("random_crop", {{"size", {9}}}), make_op("rotate90"),
-       make_op("sharpening", {{"p", 0}})},
+       make_op("sharpening", {{"p", 0.0}})},
   };
   for (size_t i = 0; i < pipelines.size(); ++i) {
     for (uint64_t number = 0; number < 8; ++number) {
@@ -205,7 +207,10 @@ TEST(Transforms, ReducedDecodeIsCloseToTheFullOne) {
       pipeline.run(read_file(loader_fixture("jpeg444_75x53.jpg")), "jpg", nullptr, rng(0), nullptr);
   const at::Tensor png = pipeline.run(encode_png(read_pixels("jpeg444_75x53.rgb", 75, 53)), "png",
                                       nullptr, rng(0), nullptr);
-  EXPECT_LT((jpeg - png).abs().mean().item<double>(), 3.0 / 255);
+  EXPECT_LT((jpeg - png).abs().mean().item<double>(), 4.0 / 255);
+  // Green rises by 14 steps from one output pixel to the next: the parts are aligned to a seventh
+  // of a pixel.
+  EXPECT_LT((jpeg - png)[1].abs().mean().item<double>(), 2.0 / 255);
   EXPECT_FALSE(jpeg.equal(png));
 }
 
@@ -227,9 +232,9 @@ TEST(Transforms, FusedPassEqualsSeparateSteps) {
   // A sharpening that never happens splits nothing; one that does forces bytes between the passes.
   const std::string png = encode_png(read_pixels("resample_source_61x47.rgb", 61, 47));
   const TransformPipeline fused(
-      {make_op("resize", {{"size", {32, 40}}}), make_op("hflip", {{"p", 1}})});
+      {make_op("resize", {{"size", {32, 40}}}), make_op("hflip", {{"p", 1.0}})});
   const TransformPipeline split({make_op("resize", {{"size", {32, 40}}}),
-                                 make_op("hflip", {{"p", 1}}),
+                                 make_op("hflip", {{"p", 1.0}}),
                                  make_op("center_crop", {{"size", {32, 40}}})});
   const at::Tensor a = fused.run(png, "png", nullptr, rng(0), nullptr);
   const at::Tensor b = split.run(png, "png", nullptr, rng(0), nullptr);
