@@ -1,11 +1,11 @@
 // libjpeg-turbo behind C++ errors. Read next: decode.cpp.
 #pragma once
 
-// clang-format off: jpeglib.h needs FILE and size_t before it
-#include <jpeglib.h>
-
+// jpeglib.h needs FILE and size_t before it.
+// clang-format off
 #include <cstddef>
 #include <cstdio>
+#include <jpeglib.h>
 // clang-format on
 
 #include <csetjmp>
