@@ -52,6 +52,18 @@ void add_masks(const torch::Tensor& probabilities, const Batch& batch, const Cla
   }
 }
 
+// Overflowed weights show here first when an epoch's last update made them.
+void require_finite(const torch::Tensor& logits, const Batch& batch) {
+  if (torch::isfinite(logits).all().item<bool>()) return;
+  for (int64_t b = 0; b < batch.size(); ++b) {
+    if (torch::isfinite(logits[b]).all().item<bool>()) continue;
+    throw DivergedError(fmt::format(
+        "the model gives NaN or Inf for sample \"{}\": its weights have diverged; lower "
+        "optimizer.lr, add a warm-up, or set train.clip_grad_norm",
+        batch.keys[static_cast<size_t>(b)]));
+  }
+}
+
 void add_batch(models::VisionModel& model, const Batch& batch, int64_t number, torch::Device device,
                const EvaluationOptions& options, EvaluationRecords& records) {
   const bool has_labels = options.dataset->has_labels();
@@ -61,6 +73,7 @@ void add_batch(models::VisionModel& model, const Batch& batch, int64_t number, t
     logits = model.forward(batch.images.front().to(device, /*non_blocking=*/true)).logits;
   }
   logits = logits.to(torch::kFloat32);
+  require_finite(logits, batch);
   if (has_labels && options.loss != nullptr) {
     const torch::Tensor targets = targets_of(batch, options.info.task, device);
     records.batch_numbers.push_back(number);

@@ -116,7 +116,9 @@ Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions&
       const EvaluatedWeights weights(run);
       EvaluationOptions options = evaluation;
       options.keep_predictions = is_last;
-      outcome.evaluation = evaluate(*run.model, *run.communicator, data.val_indices, options);
+      outcome.evaluation = with_context(
+          fmt::format("validation after epoch {}, step {}", epoch, position.global_step),
+          [&] { return evaluate(*run.model, *run.communicator, data.val_indices, options); });
       metrics = outcome.evaluation.metrics;
     }
     metrics["train_loss"] = position.epoch_loss_sum / static_cast<double>(run.steps_per_epoch);

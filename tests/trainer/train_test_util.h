@@ -2,12 +2,14 @@
 // triangles on gray noise, 32 px.
 #pragma once
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -178,6 +180,10 @@ inline constexpr const char* kQuickTrain =
 
 inline TrainOptions quick_options(const fs::path& folder, const fs::path& data,
                                   const std::string& recipe, const std::string& run_name = "run") {
+  // One thread per test: several tests run at once, and threads that wait for each other by
+  // spinning are slow then.
+  ::setenv("OMP_NUM_THREADS", "1", 1);
+  at::set_num_threads(1);
   write_file_atomic(folder / "recipe.yaml", recipe);
   TrainOptions options;
   options.recipe = folder / "recipe.yaml";
