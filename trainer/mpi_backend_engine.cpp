@@ -167,8 +167,9 @@ bool MpiEngine::start_queued() {
     operation.start = Clock::now();
     if (operation.is_collective) {
       last_started_.sequence = operation.sequence;
-      std::memset(last_started_.name, 0, sizeof last_started_.name);
-      operation.name.copy(last_started_.name, sizeof last_started_.name - 1);
+      char* name = last_started_.names[operation.sequence % Status::kHistory];
+      std::memset(name, 0, Status::kNameBytes);
+      operation.name.copy(name, Status::kNameBytes - 1);
       last_start_time_ = operation.start;
     }
     advance(operation);
@@ -259,10 +260,11 @@ std::string MpiEngine::describe_absent(const std::string& name, uint64_t sequenc
     } else if (status.sequence == 0) {
       add(fmt::format("rank {} (in no operation yet)", peer));
     } else if (status.sequence < sequence) {
-      add(fmt::format("rank {} (last in {} #{}, {} ago)", peer, status.name, status.sequence,
-                      seconds_text(milliseconds(status.age_ms))));
-    } else if (status.sequence == sequence && name != status.name) {
-      add(fmt::format("rank {} (in {} #{} instead)", peer, status.name, status.sequence));
+      add(fmt::format("rank {} (last in {} #{}, {} ago)", peer, status.name(status.sequence),
+                      status.sequence, seconds_text(milliseconds(status.age_ms))));
+    } else if (status.sequence - sequence < Status::kHistory &&
+               status.name(sequence) != name.substr(0, Status::kNameBytes - 1)) {
+      add(fmt::format("rank {} (called {} as #{})", peer, status.name(sequence), sequence));
     }
   }
   return text;

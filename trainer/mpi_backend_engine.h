@@ -78,9 +78,11 @@ class MpiEngine {
  private:
   // Where a rank is, as its peers see it.
   struct Status {
-    uint64_t sequence = 0;  // last collective started
-    int64_t age_ms = 0;     // since then
-    char name[40] = "";
+    static constexpr size_t kHistory = 8, kNameBytes = 24;
+    uint64_t sequence = 0;                  // last collective started
+    int64_t age_ms = 0;                     // since then
+    char names[kHistory][kNameBytes] = {};  // of collective s at s % kHistory
+    std::string name(uint64_t of_sequence) const { return names[of_sequence % kHistory]; }
   };
   struct Reply {
     Status status;
