@@ -11,6 +11,13 @@ pkg_check_modules(LIBJPEG REQUIRED IMPORTED_TARGET libjpeg)
 find_package(MPI REQUIRED COMPONENTS CXX)
 find_package(Libtorch REQUIRED)
 
+# libtorch's include folder carries its own, newer fmt, which would shadow the one that is linked. A folder with a link to the right
+# one is searched first.
+get_target_property(fmt_include_dir fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/fmt_first")
+file(CREATE_LINK "${fmt_include_dir}/fmt" "${CMAKE_BINARY_DIR}/fmt_first/fmt" SYMBOLIC)
+include_directories(BEFORE SYSTEM "${CMAKE_BINARY_DIR}/fmt_first")
+
 # OpenCV's three small modules as one target. Debian keeps OpenCVConfig.cmake in libopencv-dev, which pulls in every module and
 # Qt; the headers and libraries are all that is needed.
 find_path(OpenCV_INCLUDE_DIR opencv2/imgcodecs.hpp PATH_SUFFIXES opencv4 REQUIRED)

@@ -27,7 +27,9 @@ using Colour = cv::Scalar;  // RGB
 class Painter {
  public:
   Painter(int64_t image_size, Rng& rng)
-      : rng_(rng), size_(static_cast<int>(image_size) * kScale), unit_(size_ / 128.0) {
+      : rng_(rng),
+        size_(static_cast<int>(image_size) * kScale),
+        unit_(rng.uniform(1.1, 1.8) * size_ / 128.0) {
     image_.create(size_, size_, CV_8UC3);
     buildings_ = cv::Mat::zeros(size_, size_, CV_8UC1);
   }
@@ -86,7 +88,7 @@ class Painter {
 
   Rng& rng_;
   int size_;
-  double unit_;  // canvas pixels per 1/128 of the image's side
+  double unit_;  // canvas pixels per 1/128 of the image's side, times the scene's scale
   cv::Mat image_;
   cv::Mat buildings_;
 };
@@ -184,8 +186,8 @@ void Painter::patch() {
 // Furrows: parallel stripes in a polygon with straight sides.
 void Painter::field() {
   const double angle = uniform(0, std::numbers::pi);
-  const double period = uniform(5, 9) * unit_;
-  const double depth = uniform(14, 30);
+  const double period = uniform(5.5, 9) * unit_;
+  const double depth = uniform(20, 38);
   const Colour colour = any_colour();
   const cv::Mat mask =
       mask_of(rectangle(place(), uniform(45, 80) * unit_, uniform(35, 70) * unit_, angle));
@@ -431,11 +433,11 @@ Scene paint_scene(int64_t image_size, Rng rng) {
     present.push_back(rng.bernoulli(scene_class.frequency));
   Painter painter(image_size, rng);
   painter.ground();
+  painter.patch();
   // Large things first, small ones on top.
   if (present[kField]) painter.field();
   if (present[kWater]) painter.water();
   if (present[kForest]) painter.forest();
-  painter.patch();
   if (present[kRunway]) painter.runway();
   if (present[kRoad]) painter.road();
   if (present[kSportsGround]) painter.sports_ground();
