@@ -12,7 +12,6 @@ function(_podium_pch_library name header)
 endfunction()
 _podium_pch_library(podium_pch std_pch.h)
 _podium_pch_library(podium_torch_pch torch_pch.h)
-target_sources(podium_torch_pch PRIVATE "${CMAKE_SOURCE_DIR}/cmake/pch/torch_fmt.cpp")
 target_link_libraries(podium_torch_pch PUBLIC Libtorch::cpu)
 
 function(_podium_use_pch target is_torch)
