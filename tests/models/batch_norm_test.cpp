@@ -2,6 +2,7 @@
 // statistics (libtorch 2.11's own).
 #include "models/batch_norm.h"
 
+#include <torch/nn/modules/batchnorm.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
