@@ -123,9 +123,11 @@ void check_outputs(const std::vector<FinishedRun>& runs, const PredictOptions& o
 
 // One run's predictions, saved by rank 0.
 void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards::Dataset>& dataset,
-                 const PredictOptions& options, const ThreadCounts& threads,
-                 Communicator& communicator) {
+                 const PredictOptions& options, Communicator& communicator) {
   require_same_classes(run, *dataset);
+  const ThreadCounts threads =
+      configure_process(communicator, options.loader_threads,
+                        train_settings(run.recipe).compute_threads, /*is_fastest=*/false);
   EvaluationOptions evaluation;
   evaluation.dataset = dataset;
   evaluation.transforms = make_transforms(run.recipe, "data.eval_transforms");
@@ -171,7 +173,6 @@ std::vector<fs::path> predict(const PredictOptions& options) {
   const auto communicator = make_communicator({options.timeout, options.device});
   if (communicator->world_size() > 1)
     set_log_rank(communicator->rank(), communicator->world_size());
-  const ThreadCounts threads = configure_process(*communicator, options.loader_threads, false);
   std::vector<FinishedRun> runs;
   for (const fs::path& root : options.runs) runs.push_back(open_run(root));
   check_outputs(runs, options);
@@ -179,7 +180,7 @@ std::vector<fs::path> predict(const PredictOptions& options) {
   std::vector<fs::path> outputs;
   for (const FinishedRun& run : runs) {
     with_context(run.directory.root.string(),
-                 [&] { predict_run(run, dataset, options, threads, *communicator); });
+                 [&] { predict_run(run, dataset, options, *communicator); });
     outputs.push_back(output_of(run, options));
   }
   return outputs;

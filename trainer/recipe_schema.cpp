@@ -116,6 +116,9 @@ void add_run_keys(Schema& schema) {
       "samples per backward pass; an update sees logical_workers * grad_accum_steps * this");
   schema.add_int("train.grad_accum_steps", 1, "backward passes", 1, kMaxCount,
                  "backward passes of each logical worker per update");
+  schema.add_int("train.compute_threads", 1, "threads", 1, 4096,
+                 "libtorch's threads of a worker on CPUs: kernels cut their sums by thread, so it "
+                 "belongs to the recipe, not to the machine; more workers use more cores");
   schema.add_float("train.clip_grad_norm", 0.0, "", 0, 1e30,
                    "largest L2 norm of the gradient of an update; 0: off");
   schema.add_string("train.precision", "fp32",
@@ -171,6 +174,7 @@ TrainSettings train_settings(const Recipe& recipe) {
   settings.epochs = recipe.get_int("train.epochs");
   settings.micro_batch_size = recipe.get_int("train.micro_batch_size");
   settings.grad_accum_steps = recipe.get_int("train.grad_accum_steps");
+  settings.compute_threads = static_cast<int>(recipe.get_int("train.compute_threads"));
   settings.clip_grad_norm = recipe.get_float("train.clip_grad_norm");
   settings.is_bf16 = recipe.get_string("train.precision") == "bf16";
   settings.ema_decay = recipe.get_float("train.ema_decay");

@@ -20,6 +20,7 @@ struct TrainSettings {
   int64_t epochs = 20;
   int64_t micro_batch_size = 4;  // samples per backward
   int64_t grad_accum_steps = 1;  // backwards per logical worker and step
+  int compute_threads = 1;       // libtorch's threads of a worker
   double clip_grad_norm = 0;     // 0: off
   bool is_bf16 = false;
   double ema_decay = 0;  // 0: no EMA

@@ -253,8 +253,8 @@ TrainResult train(const TrainOptions& options) {
   const Recipe recipe = Recipe::load(options.recipe, recipe_schema(), options.overrides);
   const TrainSettings settings = train_settings(recipe);
   require_dividing_workers(recipe, *communicator);
-  const ThreadCounts threads =
-      configure_process(*communicator, options.loader_threads, options.is_fastest);
+  const ThreadCounts threads = configure_process(*communicator, options.loader_threads,
+                                                 settings.compute_threads, options.is_fastest);
   const TrainData data =
       open_train_data(recipe, options, threads.loader, communicator->device().is_cuda());
   const ClassInfo info = class_info(recipe, *data.dataset);

@@ -77,11 +77,15 @@ std::vector<std::string> known_members(const Recipe& recipe, const Dataset& data
 }  // namespace
 
 ThreadCounts configure_process(const Communicator& communicator, int loader_threads,
-                               bool is_fastest) {
+                               int compute_threads, bool is_fastest) {
   ThreadCounts threads;
   threads.cores = available_cores();
   const int share = std::max(1, threads.cores / std::max(1, communicator.local_size()));
-  if (std::getenv("OMP_NUM_THREADS") == nullptr) at::set_num_threads(share);
+  if (!is_fastest) {
+    at::set_num_threads(compute_threads);
+  } else if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+    at::set_num_threads(share);
+  }
   threads.compute = at::get_num_threads();
   threads.loader = loader_threads > 0 ? loader_threads : share;
 

@@ -36,11 +36,11 @@ struct ThreadCounts {
   int loader = 1;
 };
 
-// Intra-op threads (cores / workers of this node, unless OMP_NUM_THREADS says) and, unless
-// `is_fastest`, deterministic kernels. An operation that has no deterministic kernel is an error on
-// the CPU and a warning on a GPU.
+// `compute_threads` intra-op threads, whatever the number of workers or cores, and deterministic
+// kernels: an operation that has none is an error on the CPU and a warning on a GPU. `is_fastest`
+// lifts both: the cores of this node are shared out, unless OMP_NUM_THREADS says otherwise.
 ThreadCounts configure_process(const Communicator& communicator, int loader_threads,
-                               bool is_fastest);
+                               int compute_threads, bool is_fastest);
 
 // The samples of a run and how they are read.
 struct TrainData {
