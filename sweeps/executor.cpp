@@ -183,9 +183,6 @@ StepResult run_child(const StepRequest& request, std::stop_token stop) {
                            request.arguments.end());
   options.set_env = {{kExitDirVariable, exit_directory.path().string()},
                      {kParentVariable, this_process()}};
-  if (request.is_sharing_cores && !request.slot.cores.empty()) {
-    options.set_env.emplace_back("OMP_NUM_THREADS", std::to_string(request.slot.cores.size()));
-  }
   options.on_line = [&](const std::string& line, bool) {
     if (!trim(line).empty()) last_line = line;
     try {

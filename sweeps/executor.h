@@ -36,7 +36,6 @@ struct StepRequest {
   std::filesystem::path
       child_file;  // names the child while it lives, so that a later sweep waits for its end
   Slot slot;
-  bool is_sharing_cores = false;  // other slots compute on this machine at the same time
 };
 struct StepResult {
   int code = 0;

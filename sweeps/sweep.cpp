@@ -147,7 +147,6 @@ StepRequest Sweep::request_for(const Trial& trial, const Slot& slot,
   StepRequest request;
   request.step = step;
   request.slot = slot;
-  request.is_sharing_cores = slots_.size() > 1 && slot.hosts.empty();
   request.log = trial.directory / "logs" / (step + ".log");
   request.child_file = trial.directory / "child";
   auto& arguments = request.arguments;

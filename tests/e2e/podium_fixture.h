@@ -103,7 +103,9 @@ class PodiumFixture : public testing::Test {
            "}\n"
            "optimizer: {name: adam, lr: 1.0e-2}\n"
            "train: {epochs: " +
-           std::to_string(epochs) + ", micro_batch_size: 4}\nlog: {every_steps: 1}\n";
+           std::to_string(epochs) +
+           ", micro_batch_size: 4}\n"
+           "eval: {every_epochs: 20}\nlog: {every_steps: 1}\n";
   }
   // The words of a run on fold 0.
   std::vector<std::string> train(const std::string& run_dir) const {
