@@ -1,5 +1,5 @@
 // The right to work on a trial directory, held by one process among many on a shared file system.
-// Format: docs/formats_sweeps.md.
+// Format: docs/formats.md.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
 // What has been done of each trial: a few files in its directory, no database. Format:
-// docs/formats_sweeps.md. Read next: lease.h, sweep.h.
+// docs/formats.md. Read next: lease.h, sweep.h.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
 // A sweep plan: a YAML file that names a base recipe, data, folds and what to vary. Format:
-// docs/formats_sweeps.md. Read next: ledger.h, sweep.h.
+// docs/formats.md. Read next: ledger.h, sweep.h.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // Checkpoints: the resumable state of a run between two optimizer steps. Format:
-// docs/formats_trainer.md. Read next: train_loop.h.
+// docs/formats.md. Read next: train_loop.h.
 #pragma once
 
 #include <torch/types.h>

@@ -1,5 +1,5 @@
 // A TensorBoard event file: scalars by step, as length-prefixed records with masked CRC-32C.
-// Format: docs/formats_trainer.md.
+// Format: docs/formats.md.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // manifest.json: what a run was made of and what came out, enough to repeat and compare it. Format:
-// docs/formats_trainer.md.
+// docs/formats.md.
 #pragma once
 
 #include <cstdint>

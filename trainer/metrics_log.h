@@ -1,4 +1,4 @@
-// metrics.jsonl and the TensorBoard file of a run. Format: docs/formats_trainer.md.
+// metrics.jsonl and the TensorBoard file of a run. Format: docs/formats.md.
 #pragma once
 
 #include <cstdint>

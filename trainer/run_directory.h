@@ -1,5 +1,5 @@
 // The folder of one run: names of its parts, and the lock that keeps a second run out. Layout:
-// docs/formats_trainer.md. Read next: checkpoint.h, manifest.h, metrics_log.h.
+// docs/formats.md. Read next: checkpoint.h, manifest.h, metrics_log.h.
 #pragma once
 
 #include <filesystem>
