@@ -3,7 +3,8 @@
 #include "trainer/communicator.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "base/error.h"
 #include "base/log.h"

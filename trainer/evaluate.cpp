@@ -2,7 +2,8 @@
 #include "trainer/evaluate.h"
 
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <bit>
 #include <nlohmann/json.hpp>

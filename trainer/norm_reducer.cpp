@@ -1,7 +1,8 @@
 // Batch-norm statistics and losses along the tree of the gradients. Read next:
 // gradient_reducer_tree.h, models/batch_norm.h.
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <utility>
 

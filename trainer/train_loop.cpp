@@ -4,7 +4,8 @@
 
 #include <ATen/autocast_mode.h>
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cmath>
 #include <deque>

@@ -2,7 +2,8 @@
 // next: mpi_worker_cases.h.
 #include <fmt/format.h>
 #include <mpi.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <chrono>
 #include <cstdio>

@@ -1,6 +1,7 @@
 // Every operation of backend and communicator against values written by hand.
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "base/error.h"
 #include "tests/trainer/mpi_worker_cases.h"

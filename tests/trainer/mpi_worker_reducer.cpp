@@ -1,7 +1,10 @@
 // Steps of a small model with batch norms, reported as digests that must not depend on the number
 // of ranks.
 #include <fmt/format.h>
-#include <torch/torch.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cmath>
 #include <cstdio>

@@ -1,7 +1,8 @@
 // GradientReducer, NormReducer and tree_sum in a world of one. Several ranks: mpi_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <string>
 #include <vector>
