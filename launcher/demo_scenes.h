@@ -9,8 +9,8 @@ namespace podium::launcher {
 
 struct DemoOptions {
   std::filesystem::path output;
-  int64_t num_train = 1200;
-  int64_t num_test = 300;
+  int64_t num_train = 1000;
+  int64_t num_test = 250;
   int64_t image_size = 128;        // px, square
   double unknown_fraction = 0.05;  // of the training labels that are left empty
   uint64_t seed = 7;
