@@ -144,11 +144,16 @@ Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundin
   const ExitDirectory exit_directory(options);
   std::vector<std::string> worker = {self_executable()};
   worker.insert(worker.end(), worker_command.begin(), worker_command.end());
+  std::vector<std::pair<std::string, std::string>> variables = {
+      {kExitDirVariable, exit_directory.path().string()},
+      {kParentVariable, this_process()},
+      {"PODIUM_LAUNCHED", "1"}};
+  // mpirun hands only these on to other hosts; equal thread counts everywhere are what equal bits
+  // need.
+  const char* threads = std::getenv("OMP_NUM_THREADS");
+  if (threads != nullptr) variables.emplace_back("OMP_NUM_THREADS", threads);
   const StartCommand command =
-      make_start_command(starter, options, surroundings, worker,
-                         {{kExitDirVariable, exit_directory.path().string()},
-                          {kParentVariable, this_process()},
-                          {"PODIUM_LAUNCHED", "1"}});
+      make_start_command(starter, options, surroundings, worker, variables);
   WorkerOutput output(starter, options.num_workers, options.log_dir, show_line);
   SubprocessOptions process;
   process.arguments = command.arguments;
