@@ -32,13 +32,15 @@ def first_step(process, metrics, started):
     raise SystemExit('podium ended before its first step')
 
 
-def podium(args, data, folder):
+def podium(args, data, folder, workers):
     shutil.rmtree(folder, ignore_errors=True)
     steps_per_epoch = args.images // 32
     epochs = -(-args.steps // steps_per_epoch)
-    command = [args.podium, 'train', f'--recipe={HERE}/../recipes/s5_quick.yaml', f'--data={data}', f'--run_dir={folder}',
-               f'--loader_threads={args.loaders}', '--set', f'data.train_transforms={TRANSFORMS}', '--set', f'train.epochs={epochs}',
-               '--set', f'logical_workers={args.logical_workers}', '--set', f'train.micro_batch_size={32 // args.logical_workers}',
+    launcher = ['launch', '-n', str(workers), '--'] if workers > 1 else []
+    command = [args.podium, *launcher, 'train', f'--recipe={HERE}/../recipes/s5_quick.yaml', f'--data={data}', f'--run_dir={folder}',
+               f'--loader_threads={args.threads // workers}', '--set', f'data.train_transforms={TRANSFORMS}', '--set', f'train.epochs={epochs}',
+               '--set', f'logical_workers={workers}', '--set', f'train.micro_batch_size={32 // workers}',
+               '--set', f'train.compute_threads={args.threads // workers}',
                '--set', 'train.ema_decay=0', '--set', 'log.every_steps=1', '--set', 'optimizer.name=adam',
                '--set', 'checkpoint.every_minutes=0']
     started = time.time()
@@ -55,7 +57,7 @@ def podium(args, data, folder):
 def python(args, scenes):
     environment = dict(os.environ, BENCH_STARTED=str(time.time()))
     command = [args.peers, f'{HERE}/train_peer.py', '--csv', f'{scenes}/train.csv', '--images', scenes, '--steps', str(args.steps),
-               '--workers', str(args.loaders)]
+               '--workers', str(args.threads), '--threads', str(args.threads)]
     return json.loads(run(command, env=environment).stdout.splitlines()[-1])
 
 
@@ -66,7 +68,7 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=60)
     parser.add_argument('--images', type=int, default=640)
-    parser.add_argument('--loaders', type=int, default=2, help='loader threads of Podium, loader processes of Python')
+    parser.add_argument('--threads', type=int, default=2, help='compute threads, and loader threads or processes')
     args = parser.parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -74,9 +76,9 @@ def main():
         run([args.podium, 'demo', f'--output={scenes}', f'--num_train={args.images}', '--num_test=1'])
         run([args.podium, 'pack', '--layout=multilabel_csv', f'--input={scenes}/train.csv', f'--output={data}'])
         for _ in range(args.rounds):
-            for leaves in (1, 2):
-                args.logical_workers = leaves
-                results.setdefault(f'Podium, logical_workers {leaves}', []).append(podium(args, data, f'{folder}/run'))
+            for workers in (1, 2):
+                name = f'Podium, {workers} worker{"s" * (workers > 1)} of {args.threads // workers} threads'
+                results.setdefault(name, []).append(podium(args, data, f'{folder}/run', workers))
             results.setdefault('torch DataLoader + torchvision + timm', []).append(python(args, scenes))
     print('| | start, s | step, ms | images/s |\n|---|---|---|---|')
     for name, rounds in results.items():
