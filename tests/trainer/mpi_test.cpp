@@ -50,15 +50,18 @@ Outcome run_workers(int world_size, const std::string& mode,
   return outcome;
 }
 
-// "CASE digest" lines.
+// "CASE digest" lines. mpirun may warn about the machine in between.
 std::map<std::string, std::string> digests_of(int world_size) {
   const Outcome outcome = run_workers(world_size, "reducer");
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   std::map<std::string, std::string> digests;
   std::istringstream lines(outcome.output);
-  std::string name, digest;
-  while (lines >> name) {
-    if (name != "done" && lines >> digest) digests[name] = digest;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t space = line.find(' ');
+    const std::string digest = space == std::string::npos ? "" : line.substr(space + 1);
+    if (digest.size() == 32 && digest.find_first_not_of("0123456789abcdef") == std::string::npos) {
+      digests[line.substr(0, space)] = digest;
+    }
   }
   return digests;
 }
