@@ -84,4 +84,15 @@ ModelOutput ColorHistogram::forward(const torch::Tensor& images) {
   return {fc_(at::dropout(values, options().drop_rate, is_training())), values};
 }
 
+RegistryEntries color_histogram_entries() {
+  ModelInfo info;
+  info.name = "color_histogram";
+  info.family = "baseline";
+  info.naming = "podium";
+  info.help = "linear model on colour histograms: the baseline that a learnt model has to beat";
+  return {{info, [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
+             return std::make_shared<ColorHistogram>(options);
+           }}};
+}
+
 }  // namespace podium::models

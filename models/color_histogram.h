@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/layers.h"
+#include "models/registry_entry.h"
 #include "models/vision_model.h"
 
 namespace podium::models {
@@ -27,5 +28,8 @@ class ColorHistogram : public VisionModel {
 
   Linear fc_{nullptr};
 };
+
+// For registry.cpp.
+RegistryEntries color_histogram_entries();
 
 }  // namespace podium::models

@@ -116,4 +116,26 @@ ModelOutput Fpn::forward(const torch::Tensor& images) {
   return {upsample_bilinear(classifier_(features), 4), features};
 }
 
+RegistryEntries fpn_entries() {
+  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
+    ModelOptions encoder = options;
+    encoder.name = options.name.substr(std::string("fpn_").size());
+    encoder.num_classes = 0;
+    return std::make_shared<Fpn>(options,
+                                 std::make_shared<ResNet>(encoder, resnet_layout(encoder.name)));
+  };
+  RegistryEntries entries;
+  for (const char* depth : {"18", "34", "50"}) {
+    ModelInfo info;
+    info.name = fmt::format("fpn_resnet{}", depth);
+    info.family = "fpn";
+    info.task = ModelTask::kSegmentation;
+    info.image_size = 256;
+    info.naming = "segmentation_models_pytorch";
+    info.help = fmt::format("feature pyramid segmentation on ResNet-{}", depth);
+    entries.push_back({info, build});
+  }
+  return entries;
+}
+
 }  // namespace podium::models

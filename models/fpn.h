@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "models/layers.h"
+#include "models/registry_entry.h"
 #include "models/vision_model.h"
 
 namespace podium::models {
@@ -68,5 +69,8 @@ class Fpn : public VisionModel {
   FpnDecoder decoder_{nullptr};
   Conv2d classifier_{nullptr};
 };
+
+// For registry.cpp.
+RegistryEntries fpn_entries();
 
 }  // namespace podium::models

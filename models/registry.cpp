@@ -1,7 +1,9 @@
-// The one list of models. A new model is a line in kEntries and a builder.
+// The one list of models. A new family is a function of entries and a line in entries().
 #include "models/registry.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -13,71 +15,24 @@
 namespace podium::models {
 namespace {
 
-using Builder = std::shared_ptr<VisionModel> (*)(const ModelOptions&);
-
-struct Entry {
-  ModelInfo info;
-  Builder build;
-};
-
-std::shared_ptr<VisionModel> build_resnet(const ModelOptions& options) {
-  return std::make_shared<ResNet>(options, resnet_layout(options.name));
-}
-
-std::shared_ptr<VisionModel> build_fpn(const ModelOptions& options) {
-  ModelOptions encoder = options;
-  encoder.name = options.name.substr(std::string("fpn_").size());
-  encoder.num_classes = 0;
-  return std::make_shared<Fpn>(options,
-                               std::make_shared<ResNet>(encoder, resnet_layout(encoder.name)));
-}
-
-std::shared_ptr<VisionModel> build_color_histogram(const ModelOptions& options) {
-  return std::make_shared<ColorHistogram>(options);
-}
-
-ModelInfo info(std::string name, std::string family, ModelTask task, std::string naming,
-               std::string help) {
-  ModelInfo result;
-  result.name = std::move(name);
-  result.family = std::move(family);
-  result.task = task;
-  result.naming = std::move(naming);
-  result.help = std::move(help);
-  return result;
-}
-
-ModelInfo resnet_info(const std::string& name, const std::string& help) {
-  return info(name, "resnet", ModelTask::kClassification, "timm, torchvision", help);
-}
-
-ModelInfo fpn_info(const std::string& name, const std::string& help) {
-  ModelInfo result =
-      info(name, "fpn", ModelTask::kSegmentation, "segmentation_models_pytorch", help);
-  result.image_size = 256;
-  return result;
-}
-
 // Sorted by name.
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> kEntries{
-      {info("color_histogram", "baseline", ModelTask::kClassification, "podium",
-            "linear model on colour histograms: the baseline that a learnt model has to beat"),
-       build_color_histogram},
-      {fpn_info("fpn_resnet18", "feature pyramid segmentation on ResNet-18"), build_fpn},
-      {fpn_info("fpn_resnet34", "feature pyramid segmentation on ResNet-34"), build_fpn},
-      {fpn_info("fpn_resnet50", "feature pyramid segmentation on ResNet-50"), build_fpn},
-      {resnet_info("resnet18", "18 layers, basic blocks"), build_resnet},
-      {resnet_info("resnet34", "34 layers, basic blocks"), build_resnet},
-      {resnet_info("resnet50", "50 layers, bottleneck blocks, stride in the 3x3 (v1.5)"),
-       build_resnet},
-  };
+const RegistryEntries& entries() {
+  static const RegistryEntries kEntries = [] {
+    RegistryEntries all;
+    for (const RegistryEntries& family :
+         {color_histogram_entries(), fpn_entries(), resnet_entries()}) {
+      all.insert(all.end(), family.begin(), family.end());
+    }
+    std::sort(all.begin(), all.end(),
+              [](const auto& a, const auto& b) { return a.info.name < b.info.name; });
+    return all;
+  }();
   return kEntries;
 }
 
-const Entry& find_entry(const std::string& name) {
+const RegistryEntry& find_entry(const std::string& name) {
   std::vector<std::string> names;
-  for (const Entry& entry : entries()) {
+  for (const RegistryEntry& entry : entries()) {
     if (entry.info.name == name) return entry;
     names.push_back(entry.info.name);
   }
@@ -111,7 +66,7 @@ void check_options(const ModelOptions& options) {
 const std::vector<ModelInfo>& list_models() {
   static const std::vector<ModelInfo> kInfos = [] {
     std::vector<ModelInfo> infos;
-    for (const Entry& entry : entries()) infos.push_back(entry.info);
+    for (const RegistryEntry& entry : entries()) infos.push_back(entry.info);
     return infos;
   }();
   return kInfos;
@@ -120,7 +75,7 @@ const std::vector<ModelInfo>& list_models() {
 const ModelInfo& find_model(const std::string& name) { return find_entry(name).info; }
 
 std::shared_ptr<VisionModel> make_model(const ModelOptions& options, uint64_t seed) {
-  const Entry& entry = find_entry(options.name);
+  const RegistryEntry& entry = find_entry(options.name);
   check_options(options);
   std::shared_ptr<VisionModel> model = entry.build(options);
   initialise_parameters(*model, seed);

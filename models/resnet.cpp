@@ -110,4 +110,21 @@ std::vector<int64_t> ResNet::pyramid_channels() const {
   return channels;
 }
 
+RegistryEntries resnet_entries() {
+  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
+    return std::make_shared<ResNet>(options, resnet_layout(options.name));
+  };
+  const auto info = [](const char* name, const char* help) {
+    ModelInfo result;
+    result.name = name;
+    result.family = "resnet";
+    result.naming = "timm, torchvision";
+    result.help = help;
+    return result;
+  };
+  return {{info("resnet18", "18 layers, basic blocks"), build},
+          {info("resnet34", "34 layers, basic blocks"), build},
+          {info("resnet50", "50 layers, bottleneck blocks, stride in the 3x3 (v1.5)"), build}};
+}
+
 }  // namespace podium::models

@@ -10,6 +10,7 @@
 
 #include "models/batch_norm.h"
 #include "models/layers.h"
+#include "models/registry_entry.h"
 #include "models/vision_model.h"
 
 namespace podium::models {
@@ -58,5 +59,8 @@ class ResNet : public VisionModel {
   Linear fc_{nullptr};
   bool is_bottleneck_;
 };
+
+// For registry.cpp.
+RegistryEntries resnet_entries();
 
 }  // namespace podium::models
