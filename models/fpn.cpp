@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "models/resnet.h"
 
 namespace podium::models {
 namespace {
