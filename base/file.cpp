@@ -250,4 +250,19 @@ void AtomicDirectory::commit() {
   sync_directory(parent_of(target_));
 }
 
+TemporaryDirectory::TemporaryDirectory(const fs::path& base, const std::string& prefix) {
+  std::string pattern = (base / (prefix + "-XXXXXX")).string();
+  if (::mkdtemp(pattern.data()) == nullptr) {
+    throw IoError(
+        fmt::format("cannot make a folder in {}: {}; check its permissions, or set TMPDIR",
+                    base.string(), std::strerror(errno)));
+  }
+  path_ = pattern;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
 }  // namespace podium

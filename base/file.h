@@ -54,4 +54,18 @@ class AtomicDirectory {
   bool committed_ = false;
 };
 
+// A new folder BASE/PREFIX-XXXXXX, removed with all it holds.
+class TemporaryDirectory {
+ public:
+  // Errors: IoError when `base` cannot be written to.
+  TemporaryDirectory(const std::filesystem::path& base, const std::string& prefix);
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 }  // namespace podium

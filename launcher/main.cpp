@@ -64,6 +64,7 @@ int main(int argc, char** argv) {
   podium::end_with_parent();
   try {
     podium::launcher::run({argv + 1, argv + argc});
+    podium::write_exit_record(0, "");
     return 0;
   } catch (const podium::Error& error) {
     return end_with(error.exit_code(), error.what());

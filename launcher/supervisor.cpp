@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/subprocess.h"
 #include "base/text.h"
@@ -28,36 +29,15 @@ constexpr auto kPoll = std::chrono::milliseconds(50);
 constexpr auto kKillDelay = std::chrono::seconds(5);  // between TERM and KILL
 constexpr auto kRestartDelay = std::chrono::seconds(1);
 
-// Where the workers leave their exit records. On several machines it lies beside the run directory,
-// which they share.
-class ExitDirectory {
- public:
-  explicit ExitDirectory(const LaunchOptions& options) {
-    const bool is_shared = !options.hosts.empty() || std::getenv("SLURM_JOB_ID") != nullptr;
-    fs::path base = fs::temp_directory_path();
-    std::error_code error;
-    if (is_shared && !options.log_dir.empty()) {
-      base = fs::absolute(options.log_dir).parent_path().parent_path();
-      fs::create_directories(base, error);
-    }
-    std::string pattern = (base / ".podium-exit-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw IoError(fmt::format("cannot make a folder in {}; check its permissions, or set TMPDIR",
-                                base.string()));
-    }
-    path_ = pattern;
-  }
-  ~ExitDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ExitDirectory(const ExitDirectory&) = delete;
-  ExitDirectory& operator=(const ExitDirectory&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+// Where the folder of the workers' exit records lies. Workers on several machines share only what
+// is beside the run directory.
+fs::path exit_records_base(const LaunchOptions& options) {
+  const bool is_shared = !options.hosts.empty() || std::getenv("SLURM_JOB_ID") != nullptr;
+  if (!is_shared || options.log_dir.empty()) return fs::temp_directory_path();
+  const fs::path base = fs::absolute(options.log_dir).parent_path().parent_path();
+  make_directories(base);
+  return base;
+}
 
 void show_line(const std::string& text, bool is_stderr) {
   std::FILE* stream = is_stderr ? stderr : stdout;
@@ -141,7 +121,7 @@ struct Attempt {
 
 Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundings& surroundings,
                  const std::vector<std::string>& worker_command, SignalQueue& signals) {
-  const ExitDirectory exit_directory(options);
+  const TemporaryDirectory exit_directory(exit_records_base(options), ".podium-exit");
   std::vector<std::string> worker = {self_executable()};
   worker.insert(worker.end(), worker_command.begin(), worker_command.end());
   std::vector<std::pair<std::string, std::string>> variables = {

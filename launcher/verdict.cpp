@@ -104,6 +104,18 @@ Verdict of_starter(const ExitStatus& status, const std::vector<std::string>& lin
   return verdict;
 }
 
+// The starter says that all is well, but no worker came to its end.
+Verdict of_silence(Starter starter) {
+  Verdict verdict;
+  verdict.exit_code = kDistributedCode;
+  verdict.message = fmt::format(
+      "{} ended with code 0, but no worker ran to its end; see {}",
+      starter == Starter::kSrun ? "srun" : "the starter",
+      starter == Starter::kSrun ? "the log of slurmd on the workers' nodes" : "the lines above");
+  verdict.is_worth_retry = true;
+  return verdict;
+}
+
 }  // namespace
 
 StarterReport parse_starter_report(Starter starter, const std::vector<std::string>& lines) {
@@ -114,7 +126,7 @@ StarterReport parse_starter_report(Starter starter, const std::vector<std::strin
 
 Verdict judge(Starter starter, const ExitStatus& status, const std::vector<ExitRecord>& records,
               const std::vector<std::string>& starter_lines) {
-  if (status.code == 0) return {};
+  if (status.code == 0) return records.empty() ? of_silence(starter) : Verdict();
   const auto first_with = [&](const auto& predicate) {
     const auto found = std::find_if(records.begin(), records.end(), predicate);
     return found == records.end() ? nullptr : &*found;

@@ -31,7 +31,8 @@ StarterReport parse_starter_report(Starter starter, const std::vector<std::strin
 
 // A worker's own record of another error than a lost peer tells most; then a worker that was
 // killed; then the record of a worker that lost its peer; then the starter's exit code. `records`
-// are in the order of time.
+// are in the order of time. A starter's code 0 is believed when a worker has left a record: srun
+// ends so, too, when slurmd could not start any.
 Verdict judge(Starter starter, const ExitStatus& status, const std::vector<ExitRecord>& records,
               const std::vector<std::string>& starter_lines);
 

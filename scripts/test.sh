@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # test.sh [CTEST_ARGUMENTS...]: installs what is missing, builds everything and runs every test but those labelled slow.
 # Examples: scripts/test.sh; scripts/test.sh -L unit; scripts/test.sh -R Recipe.
+# PODIUM_TEST_SLURM=1 installs Slurm as well (scripts/packages-slurm.txt): its daemons run in namespaces of the tests alone. Without
+# it the tests labelled slurm that need it are skipped.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-case "${1:-}" in -h | --help) sed -n '2,3s/^# //p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,5s/^# //p' "$0"; exit 0 ;; esac
 
 make_test_venv() {
   [ -x "$PODIUM_CACHE/test-venv/bin/pip" ] || /usr/bin/python3 -m venv "$PODIUM_CACHE/test-venv"
@@ -11,6 +13,7 @@ make_test_venv() {
 }
 
 install_packages "$PODIUM_ROOT/scripts/packages.txt"
+if [ "${PODIUM_TEST_SLURM:-}" = 1 ]; then install_packages "$PODIUM_ROOT/scripts/packages-slurm.txt"; fi
 install_libtorch
 cmp -s "$PODIUM_ROOT/tests/requirements.txt" "$PODIUM_CACHE/test-venv/installed.txt" ||
   run_step "Installing the Python peers that tests compare with" \

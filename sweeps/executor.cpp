@@ -57,28 +57,6 @@ class CoreScope {
   cpu_set_t before_;
 };
 
-// A folder for the child's exit record, removed with all it holds.
-class ExitDirectory {
- public:
-  ExitDirectory() {
-    std::string pattern = (fs::temp_directory_path() / "podium-exit-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw IoError(fmt::format("cannot make {}; set TMPDIR to a writable folder", pattern));
-    }
-    path_ = pattern;
-  }
-  ~ExitDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ExitDirectory(const ExitDirectory&) = delete;
-  ExitDirectory& operator=(const ExitDirectory&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 struct HostShare {
   std::string name;
   int slots = 0;
@@ -174,7 +152,7 @@ std::vector<Slot> host_slots(const std::string& hosts, int workers, int max_slot
 }
 
 StepResult run_child(const StepRequest& request, std::stop_token stop) {
-  const ExitDirectory exit_directory;
+  const TemporaryDirectory exit_directory(fs::temp_directory_path(), "podium-exit");
   make_directories(request.log.parent_path());
   std::string last_line;
   SubprocessOptions options;

@@ -36,19 +36,6 @@ class Fault : public PodiumFixture {
     }
     return 0;
   }
-  // True once `run_dir` has steps behind it.
-  bool wait_for_steps(const std::string& run_dir, size_t num_lines) const {
-    for (int i = 0; i < 4800; ++i) {
-      std::error_code ignored;
-      if (std::filesystem::exists(root_ / run_dir / "metrics.jsonl", ignored)) {
-        const std::string text = read_file(root_ / run_dir / "metrics.jsonl");
-        if (static_cast<size_t>(std::count(text.begin(), text.end(), '\n')) >= num_lines)
-          return true;
-      }
-      std::this_thread::sleep_for(50ms);
-    }
-    return false;
-  }
 };
 
 TEST_F(Fault, FirstFailingRankIsReportedWithItsCode) {
@@ -66,7 +53,7 @@ TEST_F(Fault, KilledWorkerIsReportedAndTheRunGoesOn) {
   write_file_atomic(path("recipe.yaml"), recipe("color_histogram", 60));
   ASSERT_EQ(podium_run(launch(1, "undisturbed")).code, 0);
   PodiumProcess launched(launch(2, "killed"));
-  ASSERT_TRUE(wait_for_steps("killed", 5)) << launched.so_far().err;
+  ASSERT_TRUE(wait_for_steps(launched, "killed", 5)) << launched.so_far().err;
   const int pid = worker_pid("killed", 1);
   ASSERT_GT(pid, 0);
   ::kill(pid, SIGKILL);
@@ -85,7 +72,7 @@ TEST_F(Fault, KilledWorkerWithoutRestartsEndsWithCodeFive) {
   std::vector<std::string> words = launch(2, "run");
   words.insert(words.begin() + 3, "--max_restarts=0");
   PodiumProcess launched(words);
-  ASSERT_TRUE(wait_for_steps("run", 5)) << launched.so_far().err;
+  ASSERT_TRUE(wait_for_steps(launched, "run", 5)) << launched.so_far().err;
   ::kill(worker_pid("run", 0), SIGKILL);
   const PodiumResult result = launched.wait();
   EXPECT_EQ(result.code, 5) << result.err;
@@ -98,7 +85,7 @@ TEST_F(Fault, TerminatedLaunchWritesACheckpointAndGoesOn) {
     const std::string run = "run" + std::to_string(workers);
     write_file_atomic(path("recipe.yaml"), recipe("color_histogram", 60));
     PodiumProcess launched(launch(workers, run));
-    ASSERT_TRUE(wait_for_steps(run, 5)) << launched.so_far().err;
+    ASSERT_TRUE(wait_for_steps(launched, run, 5)) << launched.so_far().err;
     launched.process().send_signal(SIGTERM);
     const PodiumResult result = launched.wait();
     EXPECT_EQ(result.code, 75) << result.err;
@@ -113,7 +100,7 @@ TEST_F(Fault, WorkersDoNotOutliveAKilledLaunch) {
   ASSERT_NO_FATAL_FAILURE(make_data());
   write_file_atomic(path("recipe.yaml"), recipe("color_histogram", 100'000));
   PodiumProcess launched(launch(2, "run"));
-  ASSERT_TRUE(wait_for_steps("run", 5)) << launched.so_far().err;
+  ASSERT_TRUE(wait_for_steps(launched, "run", 5)) << launched.so_far().err;
   ::kill(launched.process().pid(), SIGKILL);
   launched.wait();
   for (int i = 0; i < 400 && worker_pid("run", 0) + worker_pid("run", 1) != 0; ++i) {

@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/file.h"
@@ -23,14 +26,13 @@ struct PodiumResult {
   std::string err;
 };
 
-// A podium process that runs beside the test.
-class PodiumProcess {
+// A program that runs beside the test.
+class ProgramRun {
  public:
-  PodiumProcess(const std::vector<std::string>& arguments,
-                const std::vector<std::pair<std::string, std::string>>& environment = {}) {
+  explicit ProgramRun(std::vector<std::string> arguments,
+                      const std::vector<std::pair<std::string, std::string>>& environment = {}) {
     SubprocessOptions options;
-    options.arguments = {PODIUM_BINARY};
-    options.arguments.insert(options.arguments.end(), arguments.begin(), arguments.end());
+    options.arguments = std::move(arguments);
     options.set_env = environment;
     options.on_line = [this](const std::string& line, bool is_stderr) {
       const std::lock_guard lock(mutex_);
@@ -39,6 +41,7 @@ class PodiumProcess {
     process_ = std::make_unique<Subprocess>(std::move(options));
   }
   Subprocess& process() { return *process_; }
+  bool has_ended() { return process_->wait_for(std::chrono::milliseconds(0)).has_value(); }
   PodiumResult wait() {
     const ExitStatus status = process_->wait();
     const std::lock_guard lock(mutex_);
@@ -54,6 +57,21 @@ class PodiumProcess {
   std::mutex mutex_;
   PodiumResult result_;
   std::unique_ptr<Subprocess> process_;
+};
+
+// podium itself.
+class PodiumProcess : public ProgramRun {
+ public:
+  explicit PodiumProcess(const std::vector<std::string>& arguments,
+                         const std::vector<std::pair<std::string, std::string>>& environment = {})
+      : ProgramRun(with_binary(arguments), environment) {}
+
+ private:
+  static std::vector<std::string> with_binary(const std::vector<std::string>& arguments) {
+    std::vector<std::string> words = {PODIUM_BINARY};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    return words;
+  }
 };
 
 inline PodiumResult podium_run(
@@ -131,6 +149,20 @@ class PodiumFixture : public testing::Test {
       if (!line.empty()) result.push_back(nlohmann::json::parse(line));
     }
     return result;
+  }
+
+  // True once `run_dir` has steps behind it; false when the program ended before.
+  bool wait_for_steps(ProgramRun& program, const std::string& run_dir, size_t num_lines) const {
+    for (int i = 0; i < 4800 && !program.has_ended(); ++i) {
+      std::error_code ignored;
+      if (std::filesystem::exists(root_ / run_dir / "metrics.jsonl", ignored)) {
+        const std::string text = read_file(root_ / run_dir / "metrics.jsonl");
+        if (static_cast<size_t>(std::count(text.begin(), text.end(), '\n')) >= num_lines)
+          return true;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    return false;
   }
 
   std::filesystem::path root_;

@@ -189,7 +189,14 @@ TEST(Verdict, WithoutRecordsTheStarterIsQuoted) {
   const Verdict silent = judge(Starter::kMpirun, {4, 0}, {}, kEnded);
   EXPECT_EQ(silent.rank, 2);
   EXPECT_EQ(silent.exit_code, 70);
-  EXPECT_EQ(judge(Starter::kMpirun, {0, 0}, {}, {}).exit_code, 0);
+}
+
+TEST(Verdict, CodeZeroIsNotBelievedWithoutAWordOfAnyWorker) {
+  EXPECT_EQ(judge(Starter::kSrun, {0, 0}, {{1, 0, "", 1.0}}, {}).exit_code, 0);
+  const Verdict silent = judge(Starter::kSrun, {0, 0}, {}, {});
+  EXPECT_EQ(silent.exit_code, 5);
+  EXPECT_THAT(silent.message, HasSubstr("see the log of slurmd"));
+  EXPECT_TRUE(silent.is_worth_retry);
 }
 
 TEST(Supervisor, RestartResumesWhateverTheFirstStartSaid) {
