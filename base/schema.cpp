@@ -88,6 +88,16 @@ bool is_section_of(const std::string& section, const std::string& key) {
   return key.size() > section.size() && key.starts_with(section) && key[section.size()] == '.';
 }
 
+Field number_field(std::string key, FieldType type, std::string unit, double min, double max) {
+  Field field;
+  field.key = std::move(key);
+  field.type = type;
+  field.unit = std::move(unit);
+  field.min = min;
+  field.max = max;
+  return field;
+}
+
 }  // namespace
 
 Schema& Schema::add(Field field) {
@@ -109,26 +119,16 @@ Schema& Schema::add(Field field) {
 
 Schema& Schema::add_int(std::string key, std::optional<int64_t> value, std::string unit, double min,
                         double max, std::string help) {
-  Field field;
-  field.key = std::move(key);
-  field.type = FieldType::kInt;
+  Field field = number_field(std::move(key), FieldType::kInt, std::move(unit), min, max);
   if (value) field.default_value = *value;
-  field.unit = std::move(unit);
-  field.min = min;
-  field.max = max;
   field.help = std::move(help);
   return add(std::move(field));
 }
 
 Schema& Schema::add_float(std::string key, std::optional<double> value, std::string unit,
                           double min, double max, std::string help) {
-  Field field;
-  field.key = std::move(key);
-  field.type = FieldType::kFloat;
+  Field field = number_field(std::move(key), FieldType::kFloat, std::move(unit), min, max);
   if (value) field.default_value = *value;
-  field.unit = std::move(unit);
-  field.min = min;
-  field.max = max;
   field.help = std::move(help);
   return add(std::move(field));
 }

@@ -1,5 +1,5 @@
-// A YAML document as a tree in which each node knows its line. Internal to the recipe; rooms use
-// base/recipe.h.
+// A YAML document as a tree in which each node knows its line, for files without a schema of keys
+// (a sweep's plan). Recipes are read by base/recipe.h.
 #pragma once
 
 #include <nlohmann/json.hpp>
