@@ -41,7 +41,8 @@ void take(std::string_view& bytes, std::vector<T>& values) {
   if (bytes.size() / sizeof(T) < count) throw InternalError("evaluation records are cut short");
   const size_t old_size = values.size();
   values.resize(old_size + count);
-  std::memcpy(values.data() + old_size, bytes.data(), count * sizeof(T));
+  // memcpy may not be called with the null pointers of empty vectors.
+  if (count > 0) std::memcpy(values.data() + old_size, bytes.data(), count * sizeof(T));
   bytes.remove_prefix(count * sizeof(T));
 }
 
