@@ -13,6 +13,7 @@ Command predict_command();
 Command launch_command();  // launch_command.cpp
 Command sweep_command();   // sweep_command.cpp
 Command gather_command();  // gather_command.cpp
+Command rerun_command();   // rerun_command.cpp
 Command models_command();  // models_command.cpp
 Command demo_command();    // demo_command.cpp
 

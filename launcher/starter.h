@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,9 @@ struct LaunchOptions {
   double grace_s = 120;                     // how long workers may take for their last checkpoint
   std::vector<std::string> worker_command;  // "train", "--recipe=r.yaml", ...
   std::filesystem::path log_dir;            // of rank-0.log ...; empty: no files
+  // Asked about every 50 ms while workers run; true: they end after a checkpoint, as after a
+  // signal. Empty: never.
+  std::function<bool()> should_stop;
 };
 
 // What of this process's surroundings decides how workers start.

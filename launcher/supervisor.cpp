@@ -48,13 +48,17 @@ void show_line(const std::string& text, bool is_stderr) {
 // Waits for the workers' end and passes signals on meanwhile.
 class Watch {
  public:
-  Watch(Subprocess& workers, SignalQueue& signals, double grace_s)
-      : workers_(workers), signals_(signals), grace_(grace_s) {}
+  Watch(Subprocess& workers, SignalQueue& signals, const LaunchOptions& options)
+      : workers_(workers), signals_(signals), options_(options), grace_(options.grace_s) {}
 
   ExitStatus wait() {
     while (true) {
       if (const auto status = workers_.wait_for(std::chrono::milliseconds(0))) return *status;
       if (const auto signal = signals_.wait_for(kPoll)) pass_on(*signal);
+      if (num_signals_ == 0 && options_.should_stop && options_.should_stop()) {
+        ++num_signals_;
+        send(SIGUSR2);
+      }
       if (Clock::now() >= deadline_) press();
     }
   }
@@ -71,7 +75,12 @@ class Watch {
     }
     log_info("signal {}: the workers write a checkpoint and end (at most {} s)", signal,
              shortest(grace_.count()));
-    workers_.send_signal(asks_to_end ? SIGUSR2 : signal);
+    send(asks_to_end ? SIGUSR2 : signal);
+  }
+
+  // A signal after which the workers may take a while.
+  void send(int signal) {
+    workers_.send_signal(signal);
     const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(grace_);
     deadline_ = std::min(deadline_, end);
   }
@@ -86,6 +95,7 @@ class Watch {
 
   Subprocess& workers_;
   SignalQueue& signals_;
+  const LaunchOptions& options_;
   std::chrono::duration<double> grace_;
   int num_signals_ = 0;
   bool is_pressed_ = false;
@@ -140,7 +150,7 @@ Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundin
   process.set_env = command.environment;
   process.on_line = [&](const std::string& line, bool is_stderr) { output.add(line, is_stderr); };
   Subprocess workers(std::move(process));
-  Watch watch(workers, signals, options.grace_s);
+  Watch watch(workers, signals, options);
   const ExitStatus status = watch.wait();
   Attempt attempt;
   attempt.verdict =

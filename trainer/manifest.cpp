@@ -1,29 +1,17 @@
 // Gathers the facts of a manifest.
 #include "trainer/manifest.h"
 
-#include <ATen/Version.h>
-#include <ATen/core/ATen_fwd.h>
 #include <fmt/format.h>
-#include <mpi.h>
-#include <torch/version.h>
-#include <unistd.h>
 
-#include <array>
-#include <fstream>
-#include <opencv2/core/version.hpp>
-#include <string_view>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/parallel.h"
 #include "base/text.h"
-#include "base/version.h"
 #include "trainer/recipe_schema.h"
 #include "trainer/run_directory.h"
-
-extern char** environ;
 
 namespace podium::trainer {
 namespace fs = std::filesystem;
@@ -34,80 +22,14 @@ namespace {
 constexpr const char* kFormat = "podium-manifest";
 constexpr int kVersionNumber = 1;
 
-// Variables that change what libraries compute or how fast; nothing else of the environment is
-// written down.
-constexpr std::array<std::string_view, 18> kEnvironmentPrefixes = {"OMP_",
-                                                                   "MKL_",
-                                                                   "KMP_",
-                                                                   "GOMP_",
-                                                                   "OPENBLAS_",
-                                                                   "CUBLAS_",
-                                                                   "CUDNN_",
-                                                                   "CUDA_VISIBLE_DEVICES",
-                                                                   "CUDA_LAUNCH_BLOCKING",
-                                                                   "NVIDIA_TF32_OVERRIDE",
-                                                                   "NCCL_",
-                                                                   "TORCH_",
-                                                                   "ATEN_",
-                                                                   "DNNL_",
-                                                                   "ONEDNN_",
-                                                                   "OMPI_MCA_btl",
-                                                                   "OMPI_MCA_pml",
-                                                                   "OMPI_MCA_mpi_yield_when_idle"};
-
-Json relevant_environment() {
-  Json variables = Json::object();
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    const size_t equals = text.find('=');
-    if (equals == std::string_view::npos) continue;
-    for (const std::string_view prefix : kEnvironmentPrefixes) {
-      if (text.starts_with(prefix)) {
-        variables[std::string(text.substr(0, equals))] = std::string(text.substr(equals + 1));
-      }
-    }
-  }
-  return variables;
-}
-
-// Value of the first line "NAME : value" of a text file; empty when there is none.
-std::string line_value(const fs::path& file, std::string_view name) {
-  std::ifstream input(file);
-  std::string line;
-  while (std::getline(input, line)) {
-    const size_t colon = line.find(':');
-    if (colon != std::string::npos && trim(std::string_view(line).substr(0, colon)) == name) {
-      return trim(std::string_view(line).substr(colon + 1));
-    }
-  }
-  return "";
-}
-
-Json gpu_models() {
-  Json models = Json::array();
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator("/proc/driver/nvidia/gpus", error)) {
-    models.push_back(line_value(entry.path() / "information", "Model"));
-  }
-  return models;
-}
-
-Json library_versions() {
-  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> mpi{};
-  int length = 0;
-  MPI_Get_library_version(mpi.data(), &length);
-  return {{"libtorch", TORCH_VERSION},
-          {"opencv", CV_VERSION},
-          {"mpi", split(std::string_view(mpi.data(), static_cast<size_t>(length)), ',').front()},
-          {"nvidia_driver", line_value("/proc/driver/nvidia/version", "NVRM version")}};
-}
-
 Json data_facts(const ManifestFacts& facts) {
   const data_shards::Dataset& dataset = *facts.data->dataset;
   Json shards = Json::array();
   for (const auto& shard : dataset.shards()) {
-    shards.push_back(
-        {{"file", shard.file}, {"bytes", shard.num_bytes}, {"xxh3_128", shard.xxh3_128}});
+    shards.push_back({{"file", shard.file},
+                      {"bytes", shard.num_bytes},
+                      {"xxh3_128", shard.xxh3_128},
+                      {"samples_xxh3_128", shard.samples_xxh3_128}});
   }
   return {{"directory", fs::absolute(dataset.directory()).string()},
           {"digest", dataset.digest()},
@@ -133,29 +55,42 @@ Json option_facts(const TrainOptions& options) {
           {"skip_bad_samples", options.skip_bad_samples}};
 }
 
-}  // namespace
-
-Json describe_machine() {
-  return {{"host", host_name()},
-          {"processor", line_value("/proc/cpuinfo", "model name")},
-          {"vector_instructions", at::get_cpu_capability()},
-          {"cores", available_cores()},
-          {"gpus", gpu_models()}};
+Json json_of(const EpochRecord& record) {
+  return {{"epoch", record.epoch},
+          {"global_step", record.global_step},
+          {"weights_digest", record.weights_digest},
+          {"state_digest", record.state_digest},
+          {"group_digests", record.group_digests},
+          {"metrics", record.metrics}};
 }
 
+// Calls `use` with each whole line of digests.jsonl and its text. Errors: DataError "FILE:2: ...".
+template <typename Function>
+void for_each_digest_line(const fs::path& file, Function&& use) {
+  if (!fs::exists(file)) return;
+  const std::string text = read_file(file);
+  int64_t number = 0;
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
+    ++number;
+    const std::string line = text.substr(begin, end - begin);
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("epoch") || !json.contains("tensors")) {
+      throw DataError(
+          fmt::format("{}:{}: not the digests of an epoch; remove the file to go on "
+                      "without the names of tensors",
+                      file.string(), number));
+    }
+    use(json, line);
+  }
+}
+
+}  // namespace
+
 Manifest::Manifest(fs::path file, const ManifestFacts& facts) : file_(std::move(file)) {
-  const BuildInfo& build = build_info();
   const TrainSettings settings = train_settings(*facts.recipe);
   json_ = {{"format", kFormat},
            {"version", kVersionNumber},
-           {"podium",
-            {{"version", kVersion},
-             {"source_revision", build.source_revision},
-             {"is_tree_clean", build.is_tree_clean},
-             {"compiler", build.compiler},
-             {"build_type", build.build_type},
-             {"flags", build.flags}}},
-           {"libraries", library_versions()},
            {"recipe", facts.recipe->values()},
            {"recipe_yaml", facts.recipe->to_yaml()},
            {"options", option_facts(*facts.options)},
@@ -182,14 +117,20 @@ Manifest::Manifest(fs::path file, const ManifestFacts& facts) : file_(std::move(
 
 Manifest::Manifest(fs::path file) : file_(std::move(file)), json_(read_manifest(file_)) {}
 
-void Manifest::add_start(const Communicator& communicator, const ThreadCounts& threads,
-                         const RunPosition& position, bool is_fastest) {
+void Manifest::add_start(const Communicator& communicator, const Json& machines,
+                         const ThreadCounts& threads, const RunPosition& position,
+                         bool is_fastest) {
   Json kept = Json::array();
   for (const Json& epoch : json_.at("epochs")) {
     if (epoch.at("epoch").get<int64_t>() <= position.epoch) kept.push_back(epoch);
   }
   json_["epochs"] = kept;
   json_["final"] = nullptr;
+  std::string lines;
+  for_each_digest_line(digests_file(), [&](const Json& json, const std::string& line) {
+    if (json.at("epoch").get<int64_t>() <= position.epoch) lines += line + "\n";
+  });
+  write_file_atomic(digests_file(), lines);
   json_["starts"].push_back({{"time", utc_now()},
                              {"global_step", position.global_step},
                              {"world_size", communicator.world_size()},
@@ -199,20 +140,30 @@ void Manifest::add_start(const Communicator& communicator, const ThreadCounts& t
                              {"is_deterministic", !is_fastest},
                              {"compute_threads", threads.compute},
                              {"loader_threads", threads.loader},
-                             {"machine", describe_machine()},
+                             {"podium", describe_build()},
+                             {"libraries", describe_libraries(communicator.device())},
+                             {"machines", machines},
                              {"environment", relevant_environment()}});
   save();
 }
 
-void Manifest::add_epoch(int64_t epoch, const std::string& weights_digest) {
-  json_["epochs"].push_back({{"epoch", epoch}, {"weights_digest", weights_digest}});
+void Manifest::add_epoch(const EpochRecord& record) {
+  // The line first: the manifest never names an epoch whose tensors are missing.
+  append_line(digests_file(), Json{{"epoch", record.epoch},
+                                   {"global_step", record.global_step},
+                                   {"state", record.state_digest},
+                                   {"tensors", record.tensors.tensors}}
+                                  .dump());
+  json_["epochs"].push_back(json_of(record));
   save();
 }
 
-void Manifest::finish(const std::string& weights_digest, const std::string& predictions_digest) {
+void Manifest::finish(const std::string& weights_digest, const std::string& predictions_digest,
+                      const std::map<std::string, double>& metrics) {
   json_["final"] = {{"time", utc_now()},
                     {"weights_digest", weights_digest},
-                    {"predictions_digest", predictions_digest}};
+                    {"predictions_digest", predictions_digest},
+                    {"metrics", metrics}};
   save();
 }
 
@@ -234,6 +185,36 @@ Json read_manifest(const fs::path& file) {
                                 file.string(), kVersionNumber));
   }
   return json;
+}
+
+std::map<std::string, double> metrics_of_json(const Json& json) {
+  std::map<std::string, double> metrics;
+  for (const auto& [name, value] : json.items()) {
+    metrics[name] = value.is_number() ? value.get<double>() : std::nan("");
+  }
+  return metrics;
+}
+
+std::map<int64_t, EpochRecord> read_epochs(const fs::path& manifest_file) {
+  std::map<int64_t, EpochRecord> epochs;
+  const Json manifest = read_manifest(manifest_file);
+  for (const Json& json : manifest.at("epochs")) {
+    EpochRecord record;
+    record.epoch = json.at("epoch");
+    record.global_step = json.value("global_step", int64_t{0});
+    record.weights_digest = json.value("weights_digest", "");
+    record.state_digest = json.value("state_digest", "");
+    if (json.contains("group_digests")) record.group_digests = json.at("group_digests");
+    if (json.contains("metrics")) record.metrics = metrics_of_json(json.at("metrics"));
+    epochs[record.epoch] = std::move(record);
+  }
+  for_each_digest_line(manifest_file.parent_path() / "digests.jsonl",
+                       [&](const Json& json, const std::string&) {
+                         const auto found = epochs.find(json.at("epoch").get<int64_t>());
+                         if (found != epochs.end())
+                           found->second.tensors.tensors = json.at("tensors");
+                       });
+  return epochs;
 }
 
 }  // namespace podium::trainer

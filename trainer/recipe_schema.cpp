@@ -126,6 +126,9 @@ void add_run_keys(Schema& schema) {
                     {"fp32", "bf16"});
   schema.add_float("train.ema_decay", 0.0, "per step", 0, 1,
                    "decay of the moving average of the weights; 0: none is kept");
+  schema.add_int("train.state_check_every_steps", 100, "steps", 0, kMaxCount,
+                 "updates between comparisons of the whole state over the workers, also made after "
+                 "each epoch and before each checkpoint; 0: off");
 
   schema.add_int("eval.batch_size", 32, "samples", 1, kMaxCount,
                  "samples per forward pass of one worker");
@@ -184,6 +187,7 @@ TrainSettings train_settings(const Recipe& recipe) {
   settings.checkpoint_minutes = recipe.get_float("checkpoint.every_minutes");
   settings.checkpoint_steps = recipe.get_int("checkpoint.every_steps");
   settings.checkpoint_keep = recipe.get_int("checkpoint.keep");
+  settings.state_check_steps = recipe.get_int("train.state_check_every_steps");
   settings.log_steps = recipe.get_int("log.every_steps");
   return settings;
 }

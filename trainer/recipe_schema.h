@@ -30,6 +30,7 @@ struct TrainSettings {
   double checkpoint_minutes = 10;  // 0: off
   int64_t checkpoint_steps = 0;    // 0: off
   int64_t checkpoint_keep = 2;
+  int64_t state_check_steps = 100;  // 0: off
   int64_t log_steps = 10;
 
   bool has_ema() const { return ema_decay > 0; }

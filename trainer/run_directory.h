@@ -13,6 +13,7 @@ struct RunDirectory {
   std::filesystem::path recipe() const { return root / "recipe.yaml"; }
   std::filesystem::path folds() const { return root / "folds.json"; }  // copy of --folds
   std::filesystem::path manifest() const { return root / "manifest.json"; }
+  std::filesystem::path digests() const { return root / "digests.jsonl"; }
   std::filesystem::path result() const { return root / "result.json"; }
   std::filesystem::path metrics() const { return root / "metrics.jsonl"; }
   std::filesystem::path weights() const { return root / "weights.safetensors"; }

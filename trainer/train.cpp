@@ -15,6 +15,7 @@
 #include "models/weights.h"
 #include "trainer/evaluate.h"
 #include "trainer/manifest.h"
+#include "trainer/state_digest.h"
 #include "trainer/train_keeper.h"
 #include "trainer/train_loop.h"
 #include "trainer/train_setup.h"
@@ -107,8 +108,10 @@ struct Outcome {
 Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions& evaluation,
                    data_shards::Loader& loader, RunKeeper& keeper, RunPosition position) {
   Outcome outcome;
+  StateCheck check(run, keeper);
   while (position.epoch < run.settings.epochs) {
-    train_one_epoch(run, loader, keeper, position);
+    train_one_epoch(run, loader, check, position);
+    const StateDigests digests = check.after_epoch(position);
     const int64_t epoch = position.epoch + 1;
     const bool is_last = epoch == run.settings.epochs;
     if (is_last) keeper.save(position);
@@ -124,7 +127,7 @@ Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions&
     }
     metrics["train_loss"] = position.epoch_loss_sum / static_cast<double>(run.steps_per_epoch);
     position.metrics = metrics;
-    keeper.after_epoch(epoch, position, metrics);
+    keeper.after_epoch(epoch, position, metrics, digests);
     position.epoch = epoch;
     position.step = 0;
     position.epoch_loss_sum = 0;
@@ -162,7 +165,7 @@ void write_results(const RunDirectory& directory, Trainee& run, Manifest& manife
     set.save(directory.oof_predictions());
     predictions_digest = set.digest();
   }
-  manifest.finish(weights_digest, predictions_digest);
+  manifest.finish(weights_digest, predictions_digest, outcome.position.metrics);
   const Json result = {{"epochs", outcome.position.epoch},
                        {"steps", outcome.position.global_step},
                        {"metrics", outcome.position.metrics},
@@ -273,10 +276,11 @@ TrainResult train(const TrainOptions& options) {
   Trainee run = make_trainee(recipe, settings, info, data, sampler->steps_per_epoch(),
                              *communicator, !start.checkpoint, options.is_fastest);
   align_ranks(run, start);
+  const Json machines = describe_machines(*communicator);
   std::unique_ptr<Manifest> manifest;
   if (is_writer) {
     manifest = open_manifest(directory, facts);
-    manifest->add_start(*communicator, threads, start.position, options.is_fastest);
+    manifest->add_start(*communicator, machines, threads, start.position, options.is_fastest);
   }
   data_shards::Loader loader(
       data.dataset, data.train_transforms,

@@ -68,10 +68,12 @@ void RunKeeper::after_step(const RunPosition& position, const StepFacts& facts) 
 }
 
 void RunKeeper::after_epoch(int64_t epoch, const RunPosition& position,
-                            const std::map<std::string, double>& metrics) {
+                            const std::map<std::string, double>& metrics,
+                            const StateDigests& digests) {
   if (!is_writer()) return;
   log_.add_epoch(epoch, position.global_step, metrics);
-  manifest_->add_epoch(epoch, digest_of(models::state_dict(*run_.model)));
+  manifest_->add_epoch({epoch, position.global_step, digest_of(models::state_dict(*run_.model)),
+                        digests.state(), digests.groups(), digests, metrics});
   log_info("epoch {}/{}: {}", epoch, run_.settings.epochs, metrics_text(metrics));
   // Evaluation is no part of a step's time.
   reported_at_ = Clock::now();

@@ -30,9 +30,9 @@ class RunKeeper : public StepBoundary {
   // Errors: InterruptedError on all ranks, after the checkpoint; IoError.
   void after_step(const RunPosition& position, const StepFacts& facts) override;
 
-  // The line of a finished epoch (`epoch` from 1) and the digest of its weights.
+  // The line of a finished epoch (`epoch` from 1) and its digests, which rank 0 has.
   void after_epoch(int64_t epoch, const RunPosition& position,
-                   const std::map<std::string, double>& metrics);
+                   const std::map<std::string, double>& metrics, const StateDigests& digests);
   // Writes a checkpoint of `position` unless it is there already. Collective: all ranks.
   void save(const RunPosition& position);
 
