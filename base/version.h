@@ -1,6 +1,7 @@
 // Version and build facts of this binary.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -16,5 +17,7 @@ struct BuildInfo {
   std::string flags;
 };
 const BuildInfo& build_info();
+// The same and the version as the JSON object that manifests hold.
+nlohmann::json build_json();
 
 }  // namespace podium

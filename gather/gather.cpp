@@ -17,6 +17,7 @@
 #include "gather/ensemble.h"
 #include "gather/find_sets.h"
 #include "gather/join.h"
+#include "gather/manifest.h"
 #include "gather/outcome.h"
 #include "gather/report.h"
 #include "gather/scoring.h"
@@ -317,10 +318,7 @@ GatherResult gather(const GatherOptions& options) {
     names.emplace_back(name);
   };
   if (test) {
-    for (const GroupPredictions& group : test->groups) {
-      outcome.test_inputs.insert(outcome.test_inputs.end(), group.inputs.begin(),
-                                 group.inputs.end());
-    }
+    outcome.test_inputs = inputs_of(test->groups);
     outcome.submission =
         sample->write(output.path() / "submission.csv", test->samples,
                       weighted_mean(test->groups, outcome.counts, num_threads), outcome.decision,
@@ -331,6 +329,10 @@ GatherResult gather(const GatherOptions& options) {
   write("ensemble.json", ensemble_json(table, outcome));
   write("scores.json", scores_json(table, outcome));
   write("report.html", report_html(options, table, baselines ? &*baselines : nullptr, outcome));
+  const GatherInputs inputs = {inputs_of(table.groups),
+                               baselines ? inputs_of(baselines->groups) : std::vector<InputFacts>(),
+                               outcome.test_inputs};
+  write("manifest.json", manifest_json(options, inputs, output.path(), names));
   output.commit();
   GatherResult result = result_of(outcome);
   for (const std::string& name : names) {

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "trainer/recipe_schema.h"
 #include "trainer/run_directory.h"
 
@@ -140,7 +141,7 @@ void Manifest::add_start(const Communicator& communicator, const Json& machines,
                              {"is_deterministic", !is_fastest},
                              {"compute_threads", threads.compute},
                              {"loader_threads", threads.loader},
-                             {"podium", describe_build()},
+                             {"podium", build_json()},
                              {"libraries", describe_libraries(communicator.device())},
                              {"machines", machines},
                              {"environment", relevant_environment()}});

@@ -21,7 +21,6 @@
 
 #include "base/parallel.h"
 #include "base/text.h"
-#include "base/version.h"
 #include "trainer/device_module.h"
 #include "trainer/run_directory.h"
 
@@ -123,16 +122,6 @@ std::string mpi_version() {
 }
 
 }  // namespace
-
-Json describe_build() {
-  const BuildInfo& build = build_info();
-  return {{"version", kVersion},
-          {"source_revision", build.source_revision},
-          {"is_tree_clean", build.is_tree_clean},
-          {"compiler", build.compiler},
-          {"build_type", build.build_type},
-          {"flags", build.flags}};
-}
 
 Json describe_libraries(torch::Device device) {
   Json libraries = {{"libtorch", TORCH_VERSION},

@@ -1,5 +1,5 @@
-// What a manifest says about the surroundings of a run: build, libraries, machines, environment.
-// Read next: manifest.h.
+// What a manifest says about the surroundings of a run beside the build: libraries, machines,
+// environment. Read next: manifest.h.
 #pragma once
 
 #include <torch/types.h>
@@ -10,8 +10,6 @@
 
 namespace podium::trainer {
 
-// Version, source revision, compiler and flags of this binary.
-nlohmann::json describe_build();
 // Versions of the libraries that compute or carry data; those of the GPU are empty for a CPU.
 nlohmann::json describe_libraries(torch::Device device);
 // Host, processor with the instructions that decide which kernels run, cores, and the GPU of

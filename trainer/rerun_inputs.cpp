@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "data_shards/dataset.h"
 #include "trainer/rerun.h"
 
@@ -198,7 +199,7 @@ std::string check_weights(const RunRecord& record) {
 
 Json describe_here(torch::Device device, int64_t world_size) {
   return {{"starts",
-           Json::array({{{"podium", describe_build()},
+           Json::array({{{"podium", build_json()},
                          {"libraries", describe_libraries(device)},
                          {"world_size", world_size},
                          {"device", device.str()},

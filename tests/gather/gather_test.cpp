@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/hash.h"
+#include "base/version.h"
 #include "gather_testing.h"
 #include "metrics/classification.h"
 
@@ -98,7 +100,7 @@ class Gather : public FolderTest {
 
 TEST_F(Gather, WritesAllFilesAndTheirScoresAreThoseOfTheMeanProbabilities) {
   const GatherResult result = gather(options_);
-  EXPECT_EQ(result.files.size(), 5u);
+  EXPECT_EQ(result.files.size(), 6u);
   EXPECT_TRUE(is_done(options_.output));
   std::vector<float> mean, targets;
   for (const int64_t fold : {0, 1}) {
@@ -128,6 +130,22 @@ TEST_F(Gather, WritesAllFilesAndTheirScoresAreThoseOfTheMeanProbabilities) {
   const json thresholds = json_of("thresholds.json");
   EXPECT_EQ(thresholds["fitted_on"], "out_of_fold");
   EXPECT_EQ(thresholds["classes"]["c1"]["fitted_without"].size(), 2u);
+}
+
+TEST_F(Gather, ManifestHasTheDigestsOfWhatWentInAndCameOut) {
+  gather(options_);
+  const json manifest = json_of("manifest.json");
+  for (const char* name :
+       {"submission.csv", "ensemble.json", "thresholds.json", "scores.json", "report.html"}) {
+    EXPECT_EQ(manifest["files"][name], xxh3_128_hex_of_file(options_.output / name)) << name;
+  }
+  EXPECT_EQ(manifest["sample_submission"]["xxh3_128"],
+            xxh3_128_hex_of_file(options_.sample_submission));
+  ASSERT_EQ(manifest["oof"].size(), 4u);
+  EXPECT_EQ(manifest["oof"][0]["name"], "raw/fold0");
+  EXPECT_EQ(manifest["oof"][0]["digest"], noisy("raw", 0, 0.8).digest());
+  EXPECT_FALSE(manifest["test"].empty());
+  EXPECT_EQ(manifest["podium"]["source_revision"], build_info().source_revision);
 }
 
 TEST_F(Gather, SubmissionHasTheSamplesRowsAndColumns) {
@@ -204,7 +222,7 @@ TEST_F(Gather, WithoutTestThereIsAReportAndNoSubmission) {
   options_.test.clear();
   EXPECT_THAT(message_of<UsageError>([&] { gather(options_); }), HasSubstr("--sample_submission"));
   options_.sample_submission.clear();
-  EXPECT_EQ(gather(options_).files.size(), 4u);
+  EXPECT_EQ(gather(options_).files.size(), 5u);
   EXPECT_FALSE(fs::exists(options_.output / "submission.csv"));
 }
 
