@@ -116,6 +116,16 @@ void check_recipe(const RunRecord& record) {
   }
 }
 
+// Both are compared; where they contradict each other, a divergence is the record's own.
+void warn_of_contradictions(const RunRecord& record) {
+  for (const auto& [epoch, entry] : record.epochs) {
+    if (entry.tensors.tensors.empty() || entry.tensors.state() == entry.state_digest) continue;
+    log_warning(
+        "epoch {}: digests.jsonl gives the state {}, but {} says {}: one of them was changed",
+        epoch, entry.tensors.state(), record.file.string(), entry.state_digest);
+  }
+}
+
 // Errors: UsageError when nothing can be promised, unless --force.
 void require_a_promise(const RunRecord& record, const std::vector<std::string>& reasons) {
   if (reasons.empty()) {
@@ -210,11 +220,14 @@ void rerun(const Invocation& invocation, const RunRecord& record) {
   const fs::path output = FLAGS_output;
   const trainer::RunDirectory directory{output / "run"};
   std::error_code ignored;
-  if (fs::equivalent(directory.manifest(), record.file, ignored)) {
+  const fs::path run_dir = fs::absolute(record.file).parent_path();
+  if (fs::equivalent(output, run_dir, ignored) ||
+      fs::equivalent(directory.root, run_dir, ignored)) {
     throw UsageError(fmt::format("rerun: --output={} is where the run itself lies; choose another",
                                  output.string()));
   }
   check_recipe(record);
+  warn_of_contradictions(record);
   LaunchOptions options;
   options.num_workers = worker_count(invocation, record);
   options.hosts = FLAGS_hosts;

@@ -158,8 +158,9 @@ std::vector<int64_t> RunRecord::world_sizes() const {
 std::string Divergence::text() const {
   const std::string share =
       num_tensors > 0 ? fmt::format(" ({} of {} tensors differ)", num_different, num_tensors) : "";
-  return fmt::format("epoch {}: tensor {}: recorded {}, here {}{}", epoch, tensor, recorded, here,
-                     share);
+  const bool is_tensor = tensor.find('/') != std::string::npos;
+  return fmt::format("epoch {}: {}{}: recorded {}, here {}{}", epoch, is_tensor ? "tensor " : "",
+                     tensor, recorded, here, share);
 }
 
 std::optional<Divergence> compare_epoch(const EpochRecord& recorded, const EpochRecord& here) {

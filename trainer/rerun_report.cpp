@@ -51,7 +51,7 @@ std::string epochs_text(const RerunOutcome& outcome, const RunRecord& recorded,
 }
 
 std::string metrics_text(const RerunOutcome& outcome) {
-  std::string text = fmt::format("\n  {:<28} {:>12} {:>12} {:>11}\n", "metric", "then", "here",
+  std::string text = fmt::format("\n  {:<28} {:>12} {:>12} {:>18}\n", "metric", "then", "here",
                                  outcome.promise == Promise::kBits ? "" : "allowed");
   for (const MetricComparison& metric : outcome.metrics) {
     const std::string allowed =
@@ -61,7 +61,7 @@ std::string metrics_text(const RerunOutcome& outcome) {
                              : metric.tolerance                  ? "OUTSIDE"
                              : outcome.promise == Promise::kBits ? "DIFFERENT"
                                                                  : "not judged";
-    text += fmt::format("  {:<28} {:>12.6g} {:>12.6g} {:>11} {}\n", metric.name, metric.recorded,
+    text += fmt::format("  {:<28} {:>12.6g} {:>12.6g} {:>18}  {}\n", metric.name, metric.recorded,
                         metric.here, allowed, word);
   }
   return text;
@@ -145,9 +145,9 @@ Json to_json(const RerunOutcome& outcome, const RunRecord& recorded, const RunRe
 
 std::string summary_text(const RerunOutcome& outcome, const RunRecord& recorded,
                          const RunRecord& here) {
-  std::string text = fmt::format("\nrerun of {}: recorded with {} workers, here with {}\n{}",
-                                 recorded.file.string(), sizes_text(recorded), sizes_text(here),
-                                 differences_text(outcome));
+  std::string text =
+      fmt::format("\nrerun of {}; workers: {} then, {} here\n{}", recorded.file.string(),
+                  sizes_text(recorded), sizes_text(here), differences_text(outcome));
   text += epochs_text(outcome, recorded, here);
   if (outcome.is_complete) {
     const auto word = [](bool is_equal) { return is_equal ? "equal" : "DIFFERENT"; };
