@@ -46,6 +46,11 @@ class MpiBackend : public c10d::Backend {
   // Communicator::tree_all_reduce: the three steps as one operation, so that none of them blocks
   // the caller.
   WorkPtr tree_allreduce(at::Tensor flat, double scale);
+  // From now on tree_allreduce sums inside a node first, then between nodes, which divides the
+  // traffic between nodes by the ranks of a node. `node`: this node's ranks; `across`: the ranks
+  // with this one's place on every node; both in the order of ranks, and the ranks of a node are
+  // consecutive, so that a node is a subtree. The communicators outlive the backend.
+  void use_two_levels(MPI_Comm node, MPI_Comm across);
   // A barrier under another name, for error messages.
   WorkPtr named_barrier(const std::string& name);
   // For operations that run elsewhere (NCCL): takes the next sequence number under this name, for
@@ -58,7 +63,14 @@ class MpiBackend : public c10d::Backend {
   WorkPtr enqueue(const std::string& name, c10d::OpType type, Tensors tensors, Tensors outputs,
                   std::vector<MpiOperation::Stage> stages, bool is_collective = true);
 
+  std::vector<MpiOperation::Stage> one_level_tree(const at::Tensor& flat,
+                                                  const at::Tensor& received, double scale);
+  std::vector<MpiOperation::Stage> two_level_tree(const at::Tensor& flat,
+                                                  const at::Tensor& received, double scale);
+
   std::unique_ptr<MpiEngine> engine_;
+  MPI_Comm node_ = MPI_COMM_NULL;    // null: one level
+  MPI_Comm across_ = MPI_COMM_NULL;  // null: one level
 };
 
 }  // namespace podium::trainer

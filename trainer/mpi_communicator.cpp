@@ -6,6 +6,8 @@
 #include <torch/utils.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -49,13 +51,7 @@ class MpiCommunicator : public Communicator {
     }
     backend_ =
         c10::make_intrusive<MpiBackend>(std::make_unique<MpiEngine>(MPI_COMM_WORLD, timeout));
-    MPI_Comm node = MPI_COMM_NULL;
-    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, backend_->getRank(),
-                                  MPI_INFO_NULL, &node),
-              "MPI_Comm_split_type");
-    MPI_Comm_rank(node, &local_rank_);
-    MPI_Comm_size(node, &local_size_);
-    MPI_Comm_free(&node);
+    find_node();
   }
 
   // Ends together with the peers: each rank goes on answering questions until all have come here. A
@@ -70,7 +66,13 @@ class MpiCommunicator : public Communicator {
         is_broken_ = true;
       }
     }
-    if (is_broken_) session_->mark_broken();
+    backend_.reset();
+    if (is_broken_) {
+      session_->mark_broken();
+      return;
+    }
+    MPI_Comm_free(&node_);
+    if (across_ != MPI_COMM_NULL) MPI_Comm_free(&across_);
   }
 
   int rank() const override { return backend_->getRank(); }
@@ -130,8 +132,36 @@ class MpiCommunicator : public Communicator {
     return std::make_shared<PendingWork>(std::move(work));
   }
 
+  // The ranks of this node; two levels of the tree where every node is an aligned subtree.
+  void find_node() {
+    const int rank = backend_->getRank();
+    if (const int ranks_per_node = read_int("PODIUM_RANKS_PER_NODE", 0); ranks_per_node > 0) {
+      check_mpi(MPI_Comm_split(MPI_COMM_WORLD, rank / ranks_per_node, rank, &node_),
+                "MPI_Comm_split");
+    } else {
+      check_mpi(
+          MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node_),
+          "MPI_Comm_split_type");
+    }
+    MPI_Comm_rank(node_, &local_rank_);
+    MPI_Comm_size(node_, &local_size_);
+    int first = rank;  // of this node
+    check_mpi(MPI_Bcast(&first, 1, MPI_INT, 0, node_), "MPI_Bcast");
+    const bool is_block = rank == first + local_rank_ && first % local_size_ == 0 &&
+                          std::has_single_bit(static_cast<unsigned>(local_size_));
+    // The smallest and the largest node, the latter by its negative; 0 where no block.
+    std::array<int, 2> sizes = {is_block ? local_size_ : 0, -local_size_};
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, sizes.data(), 2, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
+              "MPI_Allreduce");
+    if (sizes[0] != -sizes[1] || local_size_ == 1 || local_size_ == backend_->getSize()) return;
+    check_mpi(MPI_Comm_split(MPI_COMM_WORLD, local_rank_, rank, &across_), "MPI_Comm_split");
+    backend_->use_two_levels(node_, across_);
+  }
+
   std::shared_ptr<MpiSession> session_;  // outlives the backend
   c10::intrusive_ptr<MpiBackend> backend_;
+  MPI_Comm node_ = MPI_COMM_NULL;    // this node's ranks
+  MPI_Comm across_ = MPI_COMM_NULL;  // those with this one's place on every node; null: one level
   int local_rank_ = 0;
   int local_size_ = 1;
   bool is_broken_ = false;
