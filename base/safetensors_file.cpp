@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 namespace podium {
@@ -301,9 +302,9 @@ const ArrayView& SafetensorsFile::at(const std::string& name, DType dtype, int r
   return view;
 }
 
-void write_safetensors(const std::filesystem::path& file,
-                       const std::map<std::string, ArrayView>& arrays,
-                       const std::map<std::string, std::string>& metadata) {
+std::string write_safetensors(const std::filesystem::path& file,
+                              const std::map<std::string, ArrayView>& arrays,
+                              const std::map<std::string, std::string>& metadata) {
   // Wide types first: then each array starts at a multiple of its element size and can be used in
   // place.
   std::vector<std::pair<const std::string*, const ArrayView*>> order;
@@ -337,7 +338,10 @@ void write_safetensors(const std::filesystem::path& file,
   }
   pieces[0] = prefix;
   pieces[1] = text;
+  Hasher hasher;
+  for (const std::string_view piece : pieces) hasher.update(piece);
   write_file_atomic(file, pieces);
+  return hasher.hex();
 }
 
 }  // namespace podium

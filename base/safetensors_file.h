@@ -50,9 +50,10 @@ class SafetensorsFile {
 
 // Writes atomically: "__metadata__" first, then the arrays, wide element types first and by name
 // within one width, so that each is aligned; the header is padded with spaces to 8 bytes (both as
-// the reference implementation does).
-void write_safetensors(const std::filesystem::path& file,
-                       const std::map<std::string, ArrayView>& arrays,
-                       const std::map<std::string, std::string>& metadata = {});
+// the reference implementation does). Returns the XXH3-128 of the file, taken from the bytes on
+// their way to the disk: what the disk gives back later can be held against it.
+std::string write_safetensors(const std::filesystem::path& file,
+                              const std::map<std::string, ArrayView>& arrays,
+                              const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace podium

@@ -28,13 +28,14 @@ DEFINE_string(resume, "auto", "auto, never or a checkpoint");
 DEFINE_string(device, "auto", "auto, cpu or cuda");
 DEFINE_int32(loader_threads, 0, "threads");
 DEFINE_bool(fastest, false, "give up bit identity");
+DEFINE_double(bucket_mb, 25, "MiB");
 DEFINE_double(timeout_s, 600, "s");
 DEFINE_string(trial_name, "", "name");
 DEFINE_string(model_group, "", "name");
 DEFINE_bool(help_recipe, false, "print the recipe's keys");
 DEFINE_string(run, "", "run directories");
 DEFINE_string(split, "test", "val, test or all");
-DEFINE_string(precision, "fp32", "fp32 or bf16");
+DEFINE_string(precision, "fp32", "fp32, bf16 or fp16");
 DEFINE_int64(batch_size, 0, "samples");
 
 DEFINE_int32(n, 1, "workers");

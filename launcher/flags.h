@@ -30,6 +30,7 @@ DECLARE_string(resume);
 DECLARE_string(device);
 DECLARE_int32(loader_threads);
 DECLARE_bool(fastest);
+DECLARE_double(bucket_mb);
 DECLARE_double(timeout_s);
 DECLARE_string(trial_name);
 DECLARE_string(model_group);

@@ -45,6 +45,11 @@ void run_train(const Invocation& invocation) {
   options.device = FLAGS_device;
   options.loader_threads = FLAGS_loader_threads;
   options.is_fastest = FLAGS_fastest;
+  if (!(FLAGS_bucket_mb > 0 && FLAGS_bucket_mb <= 1e6)) {
+    throw UsageError(fmt::format("train: --bucket_mb={}: expected a number above 0, at most 1000000",
+                                 FLAGS_bucket_mb));
+  }
+  options.bucket_bytes = std::llround(FLAGS_bucket_mb * 1024 * 1024);
   options.skip_bad_samples = FLAGS_on_bad_sample == "skip";
   options.timeout = timeout_of("train");
   options.trial_name = FLAGS_trial_name;
@@ -106,6 +111,9 @@ Command train_command() {
              loader_threads_flag(),
              {.name = "fastest",
               .help = "Plain all-reduce: faster, but the bits depend on the number of workers."},
+             {.name = "bucket_mb",
+              .help = "MiB of gradients that travel together during the backward pass; changes "
+                      "speed and memory, no bits."},
              on_bad_sample_flag(),
              timeout_flag()}},
            {"help", {{.name = "help_recipe", .help = "Print every key of a recipe, and end."}}}},
@@ -138,7 +146,7 @@ Command predict_command() {
                  {"work",
                   {{.name = "precision",
                     .help = "Number format of the model's arithmetic.",
-                    .choices = {"fp32", "bf16"}},
+                    .choices = {"fp32", "bf16", "fp16"}},
                    {.name = "batch_size",
                     .help = "Samples per forward pass.",
                     .default_text = "the recipe's eval.batch_size"},

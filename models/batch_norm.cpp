@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace podium::models {
@@ -28,9 +30,17 @@ BatchNorm2dImpl::BatchNorm2dImpl(int64_t num_channels, double eps, double moment
 
 torch::Tensor BatchNorm2dImpl::forward(const torch::Tensor& input) {
   const bool use_cudnn = true;
-  if (!is_training()) {
+  if (!is_training() || mode_ == NormMode::kFrozen) {
     return at::batch_norm(input, weight, bias, running_mean, running_var, false, momentum_, eps_,
                           use_cudnn);
+  }
+  if (mode_ == NormMode::kSync) {
+    SharedStatistics shared;
+    const torch::Tensor output = shared_batch_norm(input, weight, bias, eps_, sum_, shared);
+    batch_mean_ = shared.mean;
+    batch_var_ = shared.variance * (shared.count / (shared.count - 1));
+    batch_count_ = shared.count;
+    return output;
   }
   const int64_t count = input.size(0) * input.size(2) * input.size(3);
   if (count < 2) {
@@ -45,6 +55,12 @@ torch::Tensor BatchNorm2dImpl::forward(const torch::Tensor& input) {
   batch_var_ = torch::zeros_like(running_var);
   batch_count_ = static_cast<double>(count);
   return at::batch_norm(input, weight, bias, batch_mean_, batch_var_, true, 1.0, eps_, use_cudnn);
+}
+
+void BatchNorm2dImpl::set_mode(NormMode mode, SumOverWorkers sum) {
+  if (mode == NormMode::kSync && !sum) throw InternalError("batch norm: kSync without a sum");
+  mode_ = mode;
+  sum_ = std::move(sum);
 }
 
 NormStatistics BatchNorm2dImpl::take_statistics() {
@@ -67,6 +83,12 @@ void BatchNorm2dImpl::update_running(const NormStatistics& statistics) {
   running_var.copy_(running_var.to(torch::kFloat64) * (1 - momentum_) +
                     variance.to(running_var.device()) * momentum_);
   num_batches_tracked.add_(1);
+}
+
+void BatchNorm2dImpl::replace_running(const NormStatistics& statistics) {
+  torch::NoGradGuard no_grad;
+  running_mean.copy_(statistics.mean);
+  running_var.copy_(statistics.m2 / (statistics.count - 1));
 }
 
 std::vector<ParameterRule> BatchNorm2dImpl::parameter_rules() {

@@ -1,6 +1,6 @@
 // Batch normalisation whose running statistics belong to the logical worker: a forward pass in
 // training mode records its statistics, and the trainer merges those of all logical workers and
-// applies them once per optimizer step.
+// applies them once per optimizer step. Read next: batch_norm_sync.h.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/batch_norm_sync.h"
 #include "models/init.h"
 
 namespace podium::models {
@@ -24,20 +25,33 @@ struct NormStatistics {
 // left before right.
 NormStatistics merge(const NormStatistics& left, const NormStatistics& right);
 
+// What normalises a batch in training.
+enum class NormMode {
+  kGhost,   // its own statistics
+  kFrozen,  // the running statistics, which stay as they are
+  kSync,    // those of all real workers' batches together: depends on the number of workers
+};
+
 // 2-d batch normalisation with torch.nn.BatchNorm2d's parameter names and arithmetic.
 class BatchNorm2dImpl : public torch::nn::Module, public Initialised {
  public:
   explicit BatchNorm2dImpl(int64_t num_channels, double eps = 1e-5, double momentum = 0.1);
-  // Shapes: (B, C, H, W) -> same. Training: normalises with the batch's statistics and records them
-  // (in the parameters' type, whatever the input's); the running statistics stay as they are.
-  // Errors: UsageError in training when a channel has a single value.
+  // Shapes: (B, C, H, W) -> same. Training: normalises as the mode says and, but when frozen,
+  // records the statistics (in the parameters' type, whatever the input's); the running statistics
+  // stay as they are. Errors: UsageError in training when a channel has a single value.
   torch::Tensor forward(const torch::Tensor& input);
+  // `sum` is needed for kSync alone.
+  void set_mode(NormMode mode, SumOverWorkers sum = nullptr);
+  NormMode mode() const { return mode_; }
   // Moves the statistics of the last training forward out. Errors: InternalError when there was
   // none.
   NormStatistics take_statistics();
   // running = (1 - momentum) * running + momentum * statistics (unbiased variance);
   // num_batches_tracked += 1.
   void update_running(const NormStatistics& statistics);
+
+  // running = statistics (unbiased variance).
+  void replace_running(const NormStatistics& statistics);
 
   std::vector<ParameterRule> parameter_rules() override;
 
@@ -46,6 +60,8 @@ class BatchNorm2dImpl : public torch::nn::Module, public Initialised {
  private:
   double eps_;
   double momentum_;
+  NormMode mode_ = NormMode::kGhost;
+  SumOverWorkers sum_;
   torch::Tensor batch_mean_, batch_var_;  // of the last forward; var unbiased
   double batch_count_ = 0;
 };

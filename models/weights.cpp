@@ -183,8 +183,8 @@ StateDict load_tensors(const std::filesystem::path& file) {
   return result;
 }
 
-void save_tensors(const std::filesystem::path& file, const StateDict& tensors,
-                  const std::map<std::string, std::string>& metadata) {
+std::string save_tensors(const std::filesystem::path& file, const StateDict& tensors,
+                         const std::map<std::string, std::string>& metadata) {
   std::map<std::string, ArrayView> arrays;
   std::vector<torch::Tensor> kept;  // owns what the views show
   for (const auto& [name, tensor] : tensors) {
@@ -194,7 +194,7 @@ void save_tensors(const std::filesystem::path& file, const StateDict& tensors,
         stored_type(host.scalar_type(), name), host.sizes().vec(),
         std::string_view(static_cast<const char*>(host.const_data_ptr()), host.nbytes())};
   }
-  write_safetensors(file, arrays, metadata);
+  return write_safetensors(file, arrays, metadata);
 }
 
 LoadReport load_state_dict(VisionModel& model, const StateDict& weights,

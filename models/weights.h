@@ -18,11 +18,11 @@ using StateDict = std::map<std::string, torch::Tensor>;
 // Parameters and buffers by name; tensors share storage with the module.
 StateDict state_dict(const torch::nn::Module& module);
 
-// Tensors on the host. save: contiguous copies, any of the container's types. Errors: those of
-// SafetensorsFile.
+// Tensors on the host. save: contiguous copies, any of the container's types; returns the file's
+// XXH3-128. Errors: those of SafetensorsFile.
 StateDict load_tensors(const std::filesystem::path& file);
-void save_tensors(const std::filesystem::path& file, const StateDict& tensors,
-                  const std::map<std::string, std::string>& metadata = {});
+std::string save_tensors(const std::filesystem::path& file, const StateDict& tensors,
+                         const std::map<std::string, std::string>& metadata = {});
 
 struct LoadOptions {
   std::string prefix = "";  // "encoder.": only keys with it, stripped

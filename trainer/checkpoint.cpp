@@ -64,23 +64,40 @@ std::vector<fs::path> newest_first(const fs::path& directory) {
   return found;
 }
 
+// 123 of "step-000000123"; -1 for another name.
+int64_t step_of(const fs::path& checkpoint) {
+  const auto step = parse_int(checkpoint.filename().string().substr(5));
+  return step ? *step : -1;
+}
+
+void remove_expired(const fs::path& directory, const RetentionRule& rule) {
+  const std::vector<fs::path> all = newest_first(directory);
+  for (size_t i = static_cast<size_t>(rule.num_newest); i < all.size(); ++i) {
+    const int64_t step = step_of(all[i]);
+    const bool is_kept = std::any_of(rule.multiples.begin(), rule.multiples.end(),
+                                     [&](int64_t multiple) { return step % multiple == 0; });
+    if (!is_kept) fs::remove_all(all[i]);
+  }
+}
+
 }  // namespace
 
 std::string checkpoint_name(int64_t global_step) { return fmt::format("step-{:09}", global_step); }
 
 void save_checkpoint(const fs::path& directory, const RunIdentity& identity, uint64_t seed,
-                     const RunPosition& position, const CheckpointTensors& tensors, int64_t keep) {
+                     const RunPosition& position, const CheckpointTensors& tensors,
+                     const RetentionRule& rule) {
   const fs::path target = directory / checkpoint_name(position.global_step);
   // What stands there with the same number is damaged, or this run would not write it again.
   fs::remove_all(target);
   AtomicDirectory output(target);
-  models::save_tensors(output.path() / kWeightsFile, tensors.weights);
-  models::save_tensors(output.path() / kOptimizerFile, tensors.optimizer);
-  if (!tensors.ema.empty()) models::save_tensors(output.path() / kEmaFile, tensors.ema);
   Json files = Json::object();
-  for (const char* name : {kWeightsFile, kOptimizerFile, kEmaFile}) {
-    if (fs::exists(output.path() / name)) files[name] = xxh3_128_hex_of_file(output.path() / name);
-  }
+  const auto save = [&](const char* name, const TensorMap& map) {
+    files[name] = models::save_tensors(output.path() / name, map);
+  };
+  save(kWeightsFile, tensors.weights);
+  save(kOptimizerFile, tensors.optimizer);
+  if (!tensors.ema.empty()) save(kEmaFile, tensors.ema);
   write_file_atomic(output.path() / kStateFile,
                     signed_text({{"version", kVersion},
                                  {"epoch", position.epoch},
@@ -96,9 +113,7 @@ void save_checkpoint(const fs::path& directory, const RunIdentity& identity, uin
                                  {"fold", identity.fold},
                                  {"files", files}}));
   output.commit();
-
-  const std::vector<fs::path> all = newest_first(directory);
-  for (size_t i = static_cast<size_t>(keep); i < all.size(); ++i) fs::remove_all(all[i]);
+  remove_expired(directory, rule);
 }
 
 void verify_checkpoint(const fs::path& checkpoint) {

@@ -1,5 +1,5 @@
 // Checkpoints: the resumable state of a run between two optimizer steps. Format:
-// docs/formats.md. Read next: train_loop.h.
+// docs/formats.md. Read next: checkpoint_writer.h, train_loop.h.
 #pragma once
 
 #include <torch/types.h>
@@ -42,14 +42,21 @@ struct CheckpointTensors {
   TensorMap ema;  // empty without EMA
 };
 
+// Which checkpoints stay when another one has been written.
+struct RetentionRule {
+  int64_t num_newest = 2;
+  std::vector<int64_t> multiples;  // those of a step that is a multiple of one of these, for good
+};
+
 // The folder of step 123: "step-000000123".
 std::string checkpoint_name(int64_t global_step);
 
-// Writes DIR/step-N aside, fsyncs, renames; then removes all but the newest `keep`. Call on one
-// rank. Errors: IoError; a failed write leaves the earlier checkpoints as they were.
+// Writes DIR/step-N aside, fsyncs, renames; then removes what the rule does not keep. The digests
+// are those of the bytes that were given to the disk. Call on one rank. Errors: IoError; a failed
+// write leaves the earlier checkpoints as they were.
 void save_checkpoint(const std::filesystem::path& directory, const RunIdentity& identity,
                      uint64_t seed, const RunPosition& position, const CheckpointTensors& tensors,
-                     int64_t keep);
+                     const RetentionRule& rule);
 
 // Digests of state.json and of every file. Errors: DataError / IoError naming the file.
 void verify_checkpoint(const std::filesystem::path& checkpoint);

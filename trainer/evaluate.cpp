@@ -70,7 +70,7 @@ void add_batch(models::VisionModel& model, const Batch& batch, int64_t number, t
   const bool has_labels = options.dataset->has_labels();
   torch::Tensor logits;
   {
-    const AutocastGuard autocast(device, options.is_bf16);
+    const AutocastGuard autocast(device, autocast_type(options.precision));
     logits = model.forward(batch.images.front().to(device, /*non_blocking=*/true)).logits;
   }
   logits = logits.to(torch::kFloat32);

@@ -23,7 +23,7 @@ struct EvaluationOptions {
   data_shards::LoaderOptions loader;
   ClassInfo info;
   int64_t batch_size = 32;
-  bool is_bf16 = false;
+  std::string precision = "fp32";  // "fp32", "bf16", "fp16"
   bool keep_predictions = false;
   const Loss* loss = nullptr;  // null: no val_loss
 };

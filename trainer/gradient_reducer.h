@@ -58,7 +58,8 @@ class GradientReducer {
 };
 
 // The same tree for batch-norm statistics: collect() after each leaf's forward, finish() once per
-// step updates the running statistics of every norm identically on all ranks.
+// step updates the running statistics of every norm identically on all ranks; finish_precise() puts
+// the statistics of these leaves in their place.
 class NormReducer {
  public:
   NormReducer(std::vector<models::BatchNorm2dImpl*> norms, Communicator& communicator,
@@ -66,6 +67,7 @@ class NormReducer {
   ~NormReducer();
   void collect();
   void finish();
+  void finish_precise();
 
  private:
   struct Impl;

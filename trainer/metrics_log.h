@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "trainer/event_file.h"
 #include "trainer/run_directory.h"
@@ -24,7 +26,9 @@ struct StepRecord {
   double data_wait_fraction = 0;  // of the time
 };
 
-// Writes on rank 0; on the other ranks it does nothing. Values that are not finite become null.
+// Writes on rank 0; on the other ranks it does nothing. Values that are not finite become null. A
+// disk that takes no lines is a warning: they are kept and written with the next one; TensorBoard's
+// file ends there.
 class MetricsLog {
  public:
   // Removes what an earlier process wrote beyond (`global_step` updates, `epoch` whole epochs), so
@@ -35,7 +39,12 @@ class MetricsLog {
   void add_epoch(int64_t epoch, int64_t step, const std::map<std::string, double>& metrics);
 
  private:
+  void add(const std::string& line, int64_t step,
+           const std::vector<std::pair<std::string, double>>& scalars);
+
   std::filesystem::path file_;
+  bool is_writing_;
+  std::string waiting_;                // lines that the disk did not take
   std::unique_ptr<EventFile> events_;  // null: not writing
 };
 

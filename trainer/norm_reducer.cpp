@@ -72,6 +72,20 @@ struct NormReducer::Impl {
   int64_t num_local_leaves;
   LeafTree<NormList> tree;
   int64_t num_collected = 0;
+
+  // The statistics over all ranks, one per norm.
+  NormList root() {
+    const int64_t collected = std::exchange(num_collected, 0);
+    if (collected != num_local_leaves) {
+      tree.drain();
+      throw InternalError(
+          fmt::format("norm statistics of {} leaves, expected {}", collected, num_local_leaves));
+    }
+    const torch::NoGradGuard no_grad;
+    NormList local = tree.finish();
+    if (communicator.world_size() == 1) return local;
+    return merge_ranks<NormList>(gather(local, communicator), merge_lists);
+  }
 };
 
 NormReducer::NormReducer(std::vector<models::BatchNorm2dImpl*> norms, Communicator& communicator,
@@ -92,17 +106,14 @@ void NormReducer::collect() {
 
 void NormReducer::finish() {
   if (impl_->norms.empty()) return;
-  const int64_t num_collected = std::exchange(impl_->num_collected, 0);
-  if (num_collected != impl_->num_local_leaves) {
-    impl_->tree.drain();
-    throw InternalError(fmt::format("norm statistics of {} leaves, expected {}", num_collected,
-                                    impl_->num_local_leaves));
-  }
-  const torch::NoGradGuard no_grad;
-  NormList root = impl_->tree.finish();
-  if (impl_->communicator.world_size() > 1)
-    root = merge_ranks<NormList>(gather(root, impl_->communicator), merge_lists);
+  const NormList root = impl_->root();
   for (size_t i = 0; i < root.size(); ++i) impl_->norms[i]->update_running(root[i]);
+}
+
+void NormReducer::finish_precise() {
+  if (impl_->norms.empty()) return;
+  const NormList root = impl_->root();
+  for (size_t i = 0; i < root.size(); ++i) impl_->norms[i]->replace_running(root[i]);
 }
 
 double tree_sum(const std::vector<double>& local, Communicator& communicator,

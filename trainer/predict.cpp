@@ -104,7 +104,7 @@ void check_options(const PredictOptions& options) {
     throw UsageError(fmt::format("--{}={}: expected {}", flag, value, join(allowed, ", ")));
   };
   require_one_of("split", options.split, {"val", "test", "all"});
-  require_one_of("precision", options.precision, {"fp32", "bf16"});
+  require_one_of("precision", options.precision, {"fp32", "bf16", "fp16"});
   if (options.runs.empty()) throw UsageError("--run: give at least one run directory");
 }
 
@@ -137,7 +137,7 @@ void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards
   evaluation.info = run.info;
   evaluation.batch_size =
       options.batch_size > 0 ? options.batch_size : run.recipe.get_int("eval.batch_size");
-  evaluation.is_bf16 = options.precision == "bf16";
+  evaluation.precision = options.precision;
   evaluation.keep_predictions = true;
   const auto loss = make_loss(loss_options(run.recipe, run.info.task, run.info.num_classes()));
   evaluation.loss = loss.get();

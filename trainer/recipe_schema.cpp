@@ -68,6 +68,14 @@ void add_model_keys(Schema& schema) {
                     model_names());
   schema.add_string("model.head", "linear", "head of a classifier");
   schema.add_float("model.drop_rate", 0.0, "", 0, 0.99, "dropout probability before the head");
+  schema.add_string("model.batch_norm", "ghost",
+                    "what batch norms train with: ghost: the micro-batch; frozen: the running "
+                    "statistics, which stay; precise: ghost, and running statistics are measured "
+                    "anew before each evaluation; sync: the batches of all real workers together, "
+                    "so that the weights depend on their number",
+                    {"ghost", "frozen", "precise", "sync"});
+  schema.add_int("model.batch_norm_samples", 1024, "samples", 1, kMaxCount,
+                 "precise: training samples that are measured, rounded up to whole updates");
   schema.add_string("model.weights", "",
                     "safetensors file to start from, relative to the current folder; empty: fresh "
                     "parameters drawn from `seed`");
@@ -122,8 +130,9 @@ void add_run_keys(Schema& schema) {
   schema.add_float("train.clip_grad_norm", 0.0, "", 0, 1e30,
                    "largest L2 norm of the gradient of an update; 0: off");
   schema.add_string("train.precision", "fp32",
-                    "type of matrix products and convolutions; parameters and loss stay fp32",
-                    {"fp32", "bf16"});
+                    "type of matrix products and convolutions; parameters and loss stay fp32; fp16 "
+                    "scales the loss and leaves out updates that overflow",
+                    {"fp32", "bf16", "fp16"});
   schema.add_float("train.ema_decay", 0.0, "per step", 0, 1,
                    "decay of the moving average of the weights; 0: none is kept");
   schema.add_int("train.state_check_every_steps", 100, "steps", 0, kMaxCount,
@@ -143,6 +152,11 @@ void add_run_keys(Schema& schema) {
                  "updates between checkpoints; 0: off");
   schema.add_int("checkpoint.keep", 2, "checkpoints", 1, kMaxCount,
                  "newest checkpoints that stay on disk");
+  schema.add_int("checkpoint.keep_every_steps", 0, "steps", 0, kMaxCount,
+                 "updates between checkpoints that stay for good; 0: off");
+  schema.add_int("checkpoint.keep_every_epochs", 0, "epochs", 0, kMaxCount,
+                 "epochs between checkpoints, of the epoch's last update, that stay for good; 0: "
+                 "off");
   schema.add_int("log.every_steps", 10, "steps", 1, kMaxCount,
                  "updates between lines of metrics.jsonl");
 }
@@ -179,7 +193,9 @@ TrainSettings train_settings(const Recipe& recipe) {
   settings.grad_accum_steps = recipe.get_int("train.grad_accum_steps");
   settings.compute_threads = static_cast<int>(recipe.get_int("train.compute_threads"));
   settings.clip_grad_norm = recipe.get_float("train.clip_grad_norm");
-  settings.is_bf16 = recipe.get_string("train.precision") == "bf16";
+  settings.precision = recipe.get_string("train.precision");
+  settings.batch_norm = recipe.get_string("model.batch_norm");
+  settings.batch_norm_samples = recipe.get_int("model.batch_norm_samples");
   settings.ema_decay = recipe.get_float("train.ema_decay");
   settings.eval_batch_size = recipe.get_int("eval.batch_size");
   settings.eval_every_epochs = recipe.get_int("eval.every_epochs");
@@ -188,6 +204,8 @@ TrainSettings train_settings(const Recipe& recipe) {
   settings.checkpoint_steps = recipe.get_int("checkpoint.every_steps");
   settings.checkpoint_keep = recipe.get_int("checkpoint.keep");
   settings.state_check_steps = recipe.get_int("train.state_check_every_steps");
+  settings.keep_every_steps = recipe.get_int("checkpoint.keep_every_steps");
+  settings.keep_every_epochs = recipe.get_int("checkpoint.keep_every_epochs");
   settings.log_steps = recipe.get_int("log.every_steps");
   return settings;
 }

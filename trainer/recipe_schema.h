@@ -18,12 +18,14 @@ struct TrainSettings {
   uint64_t seed = 0;
   int64_t logical_workers = 8;
   int64_t epochs = 20;
-  int64_t micro_batch_size = 4;  // samples per backward
-  int64_t grad_accum_steps = 1;  // backwards per logical worker and step
-  int compute_threads = 1;       // libtorch's threads of a worker
-  double clip_grad_norm = 0;     // 0: off
-  bool is_bf16 = false;
-  double ema_decay = 0;  // 0: no EMA
+  int64_t micro_batch_size = 4;       // samples per backward
+  int64_t grad_accum_steps = 1;       // backwards per logical worker and step
+  int compute_threads = 1;            // libtorch's threads of a worker
+  double clip_grad_norm = 0;          // 0: off
+  std::string precision = "fp32";     // "fp32", "bf16", "fp16"
+  std::string batch_norm = "ghost";   // "ghost", "frozen", "precise", "sync"
+  int64_t batch_norm_samples = 1024;  // precise
+  double ema_decay = 0;               // 0: no EMA
   int64_t eval_batch_size = 32;
   int64_t eval_every_epochs = 1;
   bool is_ema_evaluated = true;
@@ -31,6 +33,8 @@ struct TrainSettings {
   int64_t checkpoint_steps = 0;    // 0: off
   int64_t checkpoint_keep = 2;
   int64_t state_check_steps = 100;  // 0: off
+  int64_t keep_every_steps = 0;   // 0: off
+  int64_t keep_every_epochs = 0;  // 0: off
   int64_t log_steps = 10;
 
   bool has_ema() const { return ema_decay > 0; }

@@ -15,6 +15,7 @@
 #include "models/weights.h"
 #include "trainer/evaluate.h"
 #include "trainer/manifest.h"
+#include "trainer/precise_norms.h"
 #include "trainer/state_digest.h"
 #include "trainer/train_keeper.h"
 #include "trainer/train_loop.h"
@@ -29,9 +30,32 @@ namespace {
 
 constexpr int64_t kMinNormBatch = 16;  // samples that give a batch norm usable statistics
 
+// Sets the mode of the batch norms; returns those whose running statistics each step updates.
+std::vector<models::BatchNorm2dImpl*> prepare_norms(Trainee& run, Communicator& communicator) {
+  const TrainSettings& settings = run.settings;
+  std::vector<models::BatchNorm2dImpl*> norms = models::find_batch_norms(*run.model);
+  const bool is_sync = settings.batch_norm == "sync";
+  for (models::BatchNorm2dImpl* norm : norms) {
+    if (settings.batch_norm == "frozen") norm->set_mode(models::NormMode::kFrozen);
+    if (!is_sync) continue;
+    norm->set_mode(models::NormMode::kSync, [&communicator](torch::Tensor values) {
+      communicator.all_reduce_sum(std::move(values))->wait();
+    });
+  }
+  if (settings.batch_norm == "frozen") return {};
+  const int64_t num_seen = settings.micro_batch_size * (is_sync ? communicator.world_size() : 1);
+  if (!norms.empty() && num_seen < kMinNormBatch && communicator.rank() == 0) {
+    log_warning(
+        "batch norms see {} samples (train.micro_batch_size); {} or more are advised: raise it and "
+        "lower logical_workers, or set model.batch_norm: frozen or precise",
+        num_seen, kMinNormBatch);
+  }
+  return norms;
+}
+
 Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const ClassInfo& info,
                      const TrainData& data, int64_t steps_per_epoch, Communicator& communicator,
-                     bool is_new, bool is_fastest) {
+                     bool is_new, const TrainOptions& options) {
   Trainee run;
   run.settings = settings;
   run.task = info.task;
@@ -45,18 +69,14 @@ Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const 
   run.optimizer = make_optimizer(
       optimizer, make_parameter_groups(*run.model, optimizer.weight_decay,
                                        recipe.get_bool("optimizer.no_decay_for_norms_and_biases")));
-  const std::vector<models::BatchNorm2dImpl*> norms = models::find_batch_norms(*run.model);
-  if (!norms.empty() && settings.micro_batch_size < kMinNormBatch && communicator.rank() == 0) {
-    log_warning(
-        "batch norms see {} samples (train.micro_batch_size); {} or more are advised: raise it and "
-        "lower "
-        "logical_workers",
-        settings.micro_batch_size, kMinNormBatch);
-  }
+  if (settings.precision == "fp16")
+    run.scaler = std::make_unique<LossScaler>(communicator.device());
+  const std::vector<models::BatchNorm2dImpl*> norms = prepare_norms(run, communicator);
   GradientReducerOptions reducer;
   reducer.logical_workers = settings.logical_workers;
   reducer.grad_accum_steps = settings.grad_accum_steps;
-  reducer.reduction = is_fastest ? Reduction::kAllReduce : Reduction::kTree;
+  reducer.bucket_bytes = options.bucket_bytes;
+  reducer.reduction = options.is_fastest ? Reduction::kAllReduce : Reduction::kTree;
   std::vector<torch::Tensor> parameters;
   for (const torch::Tensor& parameter : run.model->parameters()) {
     if (parameter.requires_grad()) parameters.push_back(parameter);
@@ -106,7 +126,8 @@ struct Outcome {
 
 // All epochs from `position` on.
 Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions& evaluation,
-                   data_shards::Loader& loader, RunKeeper& keeper, RunPosition position) {
+                   const data_shards::TrainSampler& sampler, data_shards::Loader& loader,
+                   RunKeeper& keeper, RunPosition position) {
   Outcome outcome;
   StateCheck check(run, keeper);
   while (position.epoch < run.settings.epochs) {
@@ -114,16 +135,19 @@ Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions&
     const StateDigests digests = check.after_epoch(position);
     const int64_t epoch = position.epoch + 1;
     const bool is_last = epoch == run.settings.epochs;
-    if (is_last) keeper.save(position);
+    if (is_last) keeper.save_last(position);
     std::map<std::string, double> metrics;
-    if (!data.val_indices.empty() && (is_last || epoch % run.settings.eval_every_epochs == 0)) {
+    if (is_last || epoch % run.settings.eval_every_epochs == 0) {
       const EvaluatedWeights weights(run);
-      EvaluationOptions options = evaluation;
-      options.keep_predictions = is_last;
-      outcome.evaluation = with_context(
-          fmt::format("validation after epoch {}, step {}", epoch, position.global_step),
-          [&] { return evaluate(*run.model, *run.communicator, data.val_indices, options); });
-      metrics = outcome.evaluation.metrics;
+      if (run.settings.batch_norm == "precise") measure_norms(run, data, sampler);
+      if (!data.val_indices.empty()) {
+        EvaluationOptions options = evaluation;
+        options.keep_predictions = is_last;
+        outcome.evaluation = with_context(
+            fmt::format("validation after epoch {}, step {}", epoch, position.global_step),
+            [&] { return evaluate(*run.model, *run.communicator, data.val_indices, options); });
+        metrics = outcome.evaluation.metrics;
+      }
     }
     metrics["train_loss"] = position.epoch_loss_sum / static_cast<double>(run.steps_per_epoch);
     position.metrics = metrics;
@@ -241,7 +265,7 @@ EvaluationOptions evaluation_options(const TrainData& data, const ClassInfo& inf
   options.loader = data.eval_loader;
   options.info = info;
   options.batch_size = run.settings.eval_batch_size;
-  options.is_bf16 = run.settings.is_bf16;
+  options.precision = run.settings.precision;
   options.loss = run.loss.get();
   return options;
 }
@@ -274,7 +298,7 @@ TrainResult train(const TrainOptions& options) {
   if (start.is_finished) return read_result(directory);
 
   Trainee run = make_trainee(recipe, settings, info, data, sampler->steps_per_epoch(),
-                             *communicator, !start.checkpoint, options.is_fastest);
+                             *communicator, !start.checkpoint, options);
   align_ranks(run, start);
   const Json machines = describe_machines(*communicator);
   std::unique_ptr<Manifest> manifest;
@@ -291,8 +315,8 @@ TrainResult train(const TrainOptions& options) {
   {
     RunKeeper keeper(directory, facts.identity, run, loader, signals, manifest.get(),
                      start.position);
-    outcome =
-        run_epochs(run, data, evaluation_options(data, info, run), loader, keeper, start.position);
+    outcome = run_epochs(run, data, evaluation_options(data, info, run), *sampler, loader, keeper,
+                         start.position);
   }
   const auto bad_samples = all_bad_samples(loader, outcome.evaluation, *communicator);
   on_rank_zero(*communicator, [&] {

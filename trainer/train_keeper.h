@@ -10,6 +10,7 @@
 
 #include "base/progress.h"
 #include "trainer/checkpoint.h"
+#include "trainer/checkpoint_writer.h"
 #include "trainer/manifest.h"
 #include "trainer/metrics_log.h"
 #include "trainer/run_directory.h"
@@ -27,29 +28,33 @@ class RunKeeper : public StepBoundary {
             const RunPosition& start);
 
   StepRequest request() override;
-  // Errors: InterruptedError on all ranks, after the checkpoint; IoError.
+  // Starts a checkpoint that is due by steps, time or epoch. Errors: InterruptedError on all ranks,
+  // after the checkpoint; IoError when that one could not be written.
   void after_step(const RunPosition& position, const StepFacts& facts) override;
 
   // The line of a finished epoch (`epoch` from 1) and its digests, which rank 0 has.
   void after_epoch(int64_t epoch, const RunPosition& position,
                    const std::map<std::string, double>& metrics, const StateDigests& digests);
-  // Writes a checkpoint of `position` unless it is there already. Collective: all ranks.
-  void save(const RunPosition& position);
+  // Writes the checkpoint of the last step and waits for it. One that cannot be written is a
+  // warning: what is left of the run needs none. Collective: all ranks.
+  void save_last(const RunPosition& position);
 
  private:
   bool is_writer() const { return run_.communicator->rank() == 0; }
+  bool is_checkpoint_due(const RunPosition& position) const;
+  void start_checkpoint(const RunPosition& position);
+  [[noreturn]] void stop(const RunPosition& position);
   void report(const RunPosition& position, const StepFacts& facts);
 
   RunDirectory directory_;
-  RunIdentity identity_;
   const Trainee& run_;
   const data_shards::Loader& loader_;
   Manifest* manifest_;
   MetricsLog log_;
   const StopSignals& signals_;
-  std::unique_ptr<Progress> progress_;  // null: not a terminal, or not rank 0
-  int64_t saved_step_;                  // global step of the newest checkpoint of this process
-  std::chrono::steady_clock::time_point saved_at_;
+  std::unique_ptr<Progress> progress_;               // null: not a terminal, or not rank 0
+  std::unique_ptr<CheckpointWriter> writer_;         // null: not rank 0
+  std::chrono::steady_clock::time_point next_save_;  // by time
   // Since the last step line.
   std::chrono::steady_clock::time_point reported_at_;
   int64_t reported_step_;

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -72,7 +73,7 @@ torch::Tensor leaf_loss(Trainee& run, const Batch& batch) {
   const torch::Tensor images = batch.images.front().to(device, /*non_blocking=*/true);
   torch::Tensor logits;
   {
-    const AutocastGuard autocast(device, run.settings.is_bf16);
+    const AutocastGuard autocast(device, autocast_type(run.settings.precision));
     logits = run.model->forward(images).logits;
   }
   return (*run.loss)(logits.to(torch::kFloat32), targets_of(batch, run.task, device));
@@ -82,6 +83,34 @@ Batch next_batch(data_shards::Loader& loader) {
   std::optional<Batch> batch = loader.next();
   if (!batch) throw InternalError("the training loader ended before the last step");
   return std::move(*batch);
+}
+
+// Loss scales below this do not come from a few overflows.
+constexpr double kMinLossScale = 1.0 / 65536;
+
+// One update from the reduced gradient; in fp16 it is left out when that one is not finite. Returns
+// the gradient's norm.
+double update(Trainee& run, const StepFacts& facts, const RunPosition& position) {
+  const bool is_applied = !run.scaler || run.scaler->unscale(run.optimizer->groups());
+  double norm = std::numeric_limits<double>::infinity();
+  if (is_applied) {
+    norm = clip_grad_norm(run.optimizer->groups(), run.settings.clip_grad_norm);
+    if (!std::isfinite(norm)) {
+      throw DivergedError(
+          fmt::format("the gradient norm is {} in epoch {}, step {} (loss {}); lower "
+                      "optimizer.lr, or set train.precision: fp32",
+                      norm, position.epoch + 1, position.global_step + 1, facts.loss));
+    }
+    run.optimizer->step(facts.lr);
+    if (run.ema) run.ema->update(*run.model);
+  } else if (run.scaler->current() < kMinLossScale) {
+    throw DivergedError(fmt::format(
+        "the loss scale fell to {} in epoch {}, step {} (loss {}): gradients overflow at every "
+        "scale; lower optimizer.lr, or set train.precision: bf16 or fp32",
+        run.scaler->current(), position.epoch + 1, position.global_step + 1, facts.loss));
+  }
+  run.optimizer->zero_grad();
+  return norm;
 }
 
 }  // namespace
@@ -101,7 +130,7 @@ void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& bo
       run.reducer->begin_leaf(leaf);
       const torch::Tensor loss = leaf_loss(run, batch);
       run.norms->collect();
-      loss.backward();
+      (run.scaler ? run.scaler->scale(loss) : loss).backward();
       run.reducer->end_leaf();
       losses.push_back(loss.detach());
     }
@@ -113,17 +142,7 @@ void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& bo
     facts.loss = mean_loss(all.losses, position);
     facts.request = all.request;
     facts.lr = learning_rate(run.schedule, position.global_step);
-    facts.grad_norm = clip_grad_norm(run.optimizer->groups(), run.settings.clip_grad_norm);
-    if (!std::isfinite(facts.grad_norm)) {
-      throw DivergedError(
-          fmt::format("the gradient norm is {} in epoch {}, step {} (loss {}); lower "
-                      "optimizer.lr, or set train.precision: fp32",
-                      facts.grad_norm, position.epoch + 1, position.global_step + 1, facts.loss));
-    }
-    run.optimizer->step(facts.lr);
-    run.optimizer->zero_grad();
-    if (run.ema) run.ema->update(*run.model);
-
+    facts.grad_norm = update(run, facts, position);
     ++position.step;
     ++position.global_step;
     position.epoch_loss_sum += facts.loss;
@@ -159,13 +178,16 @@ CheckpointTensors Trainee::state() const {
   CheckpointTensors state;
   state.weights = models::state_dict(*model);
   state.optimizer = optimizer->state();
+  if (scaler) state.optimizer.merge(scaler->state());
   if (ema) state.ema = ema->state();
   return state;
 }
 
 void Trainee::load_state(const CheckpointTensors& state) {
   models::load_state_dict_strict(*model, state.weights);
-  optimizer->load_state(state.optimizer);
+  TensorMap optimizer_state = state.optimizer;
+  if (scaler) scaler->load_state(optimizer_state);
+  optimizer->load_state(optimizer_state);
   if (ema) ema->load_state(state.ema);
 }
 
@@ -176,11 +198,18 @@ torch::Tensor targets_of(const Batch& batch, Task task, torch::Device device) {
   return targets.to(device, /*non_blocking=*/true);
 }
 
-AutocastGuard::AutocastGuard(torch::Device device, bool is_enabled)
+torch::ScalarType autocast_type(const std::string& precision) {
+  return precision == "bf16"   ? torch::kBFloat16
+         : precision == "fp16" ? torch::kFloat16
+                               : torch::kFloat32;
+}
+
+AutocastGuard::AutocastGuard(torch::Device device, torch::ScalarType type)
     : type_(device.type()),
       was_enabled_(at::autocast::is_autocast_enabled(type_)),
       earlier_type_(at::autocast::get_autocast_dtype(type_)) {
-  at::autocast::set_autocast_dtype(type_, torch::kBFloat16);
+  const bool is_enabled = type != torch::kFloat32;
+  if (is_enabled) at::autocast::set_autocast_dtype(type_, type);
   at::autocast::set_autocast_enabled(type_, is_enabled);
   at::autocast::increment_nesting();
 }

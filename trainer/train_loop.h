@@ -14,6 +14,7 @@
 #include "trainer/ema.h"
 #include "trainer/gradient_reducer.h"
 #include "trainer/loss.h"
+#include "trainer/loss_scaler.h"
 #include "trainer/optimizer.h"
 #include "trainer/recipe_schema.h"
 #include "trainer/schedule.h"
@@ -26,7 +27,7 @@ enum class StepRequest : int { kNone = 0, kCheckpoint = 1, kStop = 2 };
 struct StepFacts {
   double loss = 0;  // mean over all leaves, equal on all ranks
   double lr = 0;
-  double grad_norm = 0;  // before clipping
+  double grad_norm = 0;  // before clipping; infinite: the update was left out (fp16)
   StepRequest request = StepRequest::kNone;
 };
 
@@ -49,7 +50,8 @@ struct Trainee {
   std::shared_ptr<models::VisionModel> model;
   std::unique_ptr<Loss> loss;
   std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<Ema> ema;  // null: none
+  std::unique_ptr<Ema> ema;            // null: none
+  std::unique_ptr<LossScaler> scaler;  // null: not fp16
   std::unique_ptr<GradientReducer> reducer;
   std::unique_ptr<NormReducer> norms;
 
@@ -69,11 +71,14 @@ std::function<std::optional<data_shards::MicroBatchPlan>()> plan_training(
 void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& boundary,
                      RunPosition& position);
 
-// Autocast to bfloat16 while it lives; the cache of cast weights is dropped at the end, because the
-// next step changes them.
+// The type of matrix products under "fp32", "bf16" or "fp16".
+torch::ScalarType autocast_type(const std::string& precision);
+
+// Autocast to a half type while it lives, or none for float32; the cache of cast weights is dropped
+// at the end, because the next step changes them.
 class AutocastGuard {
  public:
-  AutocastGuard(torch::Device device, bool is_enabled);
+  AutocastGuard(torch::Device device, torch::ScalarType type);
   ~AutocastGuard();
   AutocastGuard(const AutocastGuard&) = delete;
   AutocastGuard& operator=(const AutocastGuard&) = delete;

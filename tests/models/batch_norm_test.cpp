@@ -2,9 +2,13 @@
 // statistics (libtorch 2.11's own).
 #include "models/batch_norm.h"
 
-#include <torch/nn/modules/batchnorm.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
+
+#include <barrier>
+#include <mutex>
+#include <thread>
 
 #include "base/error.h"
 
@@ -102,6 +106,91 @@ TEST(BatchNorm, SingleValueInTrainingNamesTheShape) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("3 channels"));
     EXPECT_THAT(error.what(), ::testing::HasSubstr("map 1 x 1"));
   }
+}
+
+TEST(BatchNorm, FrozenUsesAndKeepsTheRunningStatistics) {
+  BatchNorm2d ours(3);
+  ours->update_running(
+      {torch::full({3}, 2.0, torch::kFloat64), torch::full({3}, 90.0, torch::kFloat64), 10});
+  const torch::Tensor mean = ours->running_mean.clone(), var = ours->running_var.clone();
+  const torch::Tensor images = random_images(4, 1);
+  ours->eval();
+  const torch::Tensor wanted = ours(images);
+  ours->train();
+  ours->set_mode(NormMode::kFrozen);
+  const torch::Tensor found = ours(images);
+  EXPECT_TRUE(torch::equal(found, wanted));
+  found.sum().backward();
+  EXPECT_TRUE(ours->weight.grad().defined());
+  EXPECT_TRUE(torch::equal(ours->running_mean, mean));
+  EXPECT_TRUE(torch::equal(ours->running_var, var));
+  EXPECT_THROW(ours->take_statistics(), InternalError) << "nothing is recorded";
+}
+
+TEST(BatchNorm, ReplacedStatisticsAreThoseOfTheSamples) {
+  BatchNorm2d ours(3);
+  const torch::Tensor images = random_images(4, 1);
+  ours(images);
+  ours->replace_running(ours->take_statistics());
+  EXPECT_LE(max_error(ours->running_mean, images.mean({0, 2, 3})), 1e-5);
+  EXPECT_LE(max_error(ours->running_var,
+                      images.transpose(0, 1).reshape({3, -1}).var(1, /*unbiased=*/true)),
+            1e-5);
+}
+
+// Adds the values of two threads, each of which plays a worker.
+class TwoWorkers {
+ public:
+  void sum(torch::Tensor values) {
+    {
+      const std::lock_guard lock(mutex_);
+      total_ = total_.defined() ? total_ + values : values.clone();
+    }
+    all_.arrive_and_wait();
+    values.copy_(total_);
+    all_.arrive_and_wait();
+    total_ = torch::Tensor();
+    all_.arrive_and_wait();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::barrier<> all_{2};
+  torch::Tensor total_;
+};
+
+// Two workers with halves of a batch against torch.nn.BatchNorm2d on the whole of it.
+TEST(BatchNorm, SyncOverTwoWorkersIsOneBatchForValuesGradientsAndStatistics) {
+  const torch::Tensor images = random_images(6, 3) + 50;  // a mean that would swallow the variance
+  const torch::Tensor factors = random_images(6, 4);
+  torch::nn::BatchNorm2d reference(3);
+  const torch::Tensor whole = images.clone().requires_grad_();
+  const torch::Tensor wanted = reference(whole);
+  (wanted * factors).sum().backward();
+
+  TwoWorkers workers;
+  std::vector<BatchNorm2d> norms = {BatchNorm2d(3), BatchNorm2d(3)};
+  std::vector<torch::Tensor> inputs(2), outputs(2);
+  const auto work = [&](size_t worker) {
+    norms[worker]->set_mode(NormMode::kSync, [&](torch::Tensor values) { workers.sum(values); });
+    const auto begin = static_cast<int64_t>(3 * worker);
+    inputs[worker] = images.narrow(0, begin, 3).clone().requires_grad_();
+    outputs[worker] = norms[worker](inputs[worker]);
+    (outputs[worker] * factors.narrow(0, begin, 3)).sum().backward();
+  };
+  std::thread second(work, 1);
+  work(0);
+  second.join();
+  EXPECT_TRUE(torch::allclose(torch::cat(outputs), wanted, 1e-4, 1e-4));
+  EXPECT_TRUE(
+      torch::allclose(torch::cat({inputs[0].grad(), inputs[1].grad()}), whole.grad(), 1e-3, 1e-4));
+  EXPECT_TRUE(torch::allclose(norms[0]->weight.grad() + norms[1]->weight.grad(),
+                              reference->weight.grad(), 1e-3, 1e-3));
+  EXPECT_TRUE(torch::allclose(norms[0]->bias.grad() + norms[1]->bias.grad(), reference->bias.grad(),
+                              1e-3, 1e-3));
+  norms[0]->update_running(norms[0]->take_statistics());
+  EXPECT_LE(max_error(norms[0]->running_mean, reference->running_mean), 1e-5);
+  EXPECT_LE(max_error(norms[0]->running_var, reference->running_var), 1e-4);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <torch/utils.h>
 
 #include "tests/trainer/train_test_util.h"
+#include "trainer/checkpoint_writer.h"
 
 namespace podium::trainer {
 namespace {
@@ -28,14 +29,16 @@ CheckpointTensors some_tensors(double value) {
   return tensors;
 }
 
-void save_step(const fs::path& folder, int64_t step, int64_t keep = 9) {
+void save_step(const fs::path& folder, int64_t step, int64_t keep = 9,
+               const std::vector<int64_t>& multiples = {}) {
   RunPosition position;
   position.epoch = 1;
   position.step = 2;
   position.global_step = step;
   position.epoch_loss_sum = 0.1 + 0.2;
   position.metrics = {{"val_map", 1.0 / 3.0}, {"val_macro_f1", std::nan("")}};
-  save_checkpoint(folder, kIdentity, 7, position, some_tensors(static_cast<double>(step)), keep);
+  save_checkpoint(folder, kIdentity, 7, position, some_tensors(static_cast<double>(step)),
+                  {keep, multiples});
 }
 
 TEST(Checkpoint, ComesBackToTheLastBit) {
@@ -65,6 +68,41 @@ TEST(Checkpoint, TheNewestIsFoundAndOnlyTheNewestAreKept) {
   for (const int64_t step : {9, 10, 100}) save_step(folder.path(), step, 2);
   EXPECT_THAT(testing::names_in(folder.path()), ElementsAre("step-000000010", "step-000000100"));
   EXPECT_EQ(find_checkpoint(folder.path())->filename(), "step-000000100");
+}
+
+TEST(Checkpoint, MultiplesStayForGood) {
+  const TemporaryFolder folder;
+  for (int64_t step = 1; step <= 13; ++step) save_step(folder.path(), step, 2, {4, 10});
+  EXPECT_THAT(testing::names_in(folder.path()),
+              ElementsAre("step-000000004", "step-000000008", "step-000000010", "step-000000012",
+                          "step-000000013"));
+}
+
+// What the writer copies is what counts, whatever the run does to its tensors meanwhile.
+TEST(CheckpointWriter, WritesTheStateOfItsStepWhileTrainingGoesOn) {
+  const TemporaryFolder folder;
+  {
+    CheckpointWriter writer(folder.path(), kIdentity, 7, {9, {}});
+    CheckpointTensors tensors = some_tensors(0);
+    for (int64_t step = 1; step <= 5; ++step) {
+      tensors.weights["fc.weight"].fill_(static_cast<double>(step));
+      tensors.ema["fc.weight"] = torch::full({2, 3}, 3.0 * static_cast<double>(step)).t();
+      RunPosition position;
+      position.global_step = step;
+      writer.start(position, tensors);
+      tensors.weights["fc.weight"].fill_(-1);
+    }
+  }  // the last one is finished here
+  for (int64_t step = 1; step <= 5; ++step) {
+    const fs::path path = folder.path() / checkpoint_name(step);
+    verify_checkpoint(path);
+    const Checkpoint read = load_checkpoint(path);
+    EXPECT_EQ(read.position.global_step, step);
+    EXPECT_TRUE(torch::equal(read.tensors.weights.at("fc.weight"),
+                             torch::full({2, 3}, static_cast<double>(step))));
+    EXPECT_TRUE(torch::equal(read.tensors.ema.at("fc.weight"),
+                             torch::full({3, 2}, 3.0 * static_cast<double>(step))));
+  }
 }
 
 // One file of the newest checkpoint is damaged in some way; the one before must be taken.

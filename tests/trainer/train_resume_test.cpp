@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/safetensors_file.h"
 #include "tests/trainer/train_test_util.h"
 #include "trainer/metrics_log.h"
 #include "trainer/run_directory.h"
@@ -110,6 +111,54 @@ TEST_F(Resume, ADamagedNewestCheckpointIsLeftAside) {
   const std::string log = ::testing::internal::GetCapturedStderr();
   EXPECT_THAT(
       log, AllOf(HasSubstr("checkpoint step-000000004 is damaged"), HasSubstr("step-000000003")));
+  EXPECT_EQ(read_file(options_.run_dir / "weights.safetensors"), weights);
+}
+
+TEST_F(Resume, CheckpointsOfEpochsStay) {
+  options_.overrides = {"checkpoint.every_steps=0", "checkpoint.keep=1",
+                        "checkpoint.keep_every_epochs=1", "checkpoint.keep_every_steps=3"};
+  train(options_);
+  EXPECT_THAT(names_in(options_.run_dir / "checkpoints"),
+              ::testing::ElementsAre("step-000000002", "step-000000003", "step-000000004",
+                                     "step-000000006"));
+}
+
+TEST_F(Resume, FrozenNormsKeepTheirStatisticsAndPreciseOnesMeasureThem) {
+  options_.overrides = {"model.name=resnet18", "model.batch_norm=frozen", "optimizer.lr=0.001",
+                        "train.epochs=1"};
+  train(options_);
+  const auto running_mean = [&] {
+    const SafetensorsFile file(options_.run_dir / "weights.safetensors");
+    return std::string(file.arrays().at("bn1.running_mean").data);
+  };
+  EXPECT_EQ(running_mean(), std::string(64 * sizeof(float), '\0')) << "fresh models start at 0";
+
+  // Averaged weights get statistics of their own, and a resumed run measures the same.
+  options_.run_dir = folder_.path() / "precise";
+  options_.overrides = {"model.name=resnet18", "model.batch_norm=precise",
+                        "model.batch_norm_samples=20", "optimizer.lr=0.001", "train.epochs=2"};
+  train(options_);
+  const std::string weights = read_file(options_.run_dir / "weights.safetensors");
+  const std::string precise = running_mean();
+  kill_after(3);
+  train(options_);
+  EXPECT_EQ(read_file(options_.run_dir / "weights.safetensors"), weights);
+
+  options_.run_dir = folder_.path() / "ghost";
+  options_.overrides[1] = "model.batch_norm=ghost";
+  train(options_);
+  EXPECT_NE(running_mean(), precise);
+}
+
+TEST_F(Resume, LossScaleGoesOn) {
+  options_.overrides = {"train.precision=fp16"};
+  train(options_);
+  const std::string weights = read_file(options_.run_dir / "weights.safetensors");
+  const SafetensorsFile state(options_.run_dir / "checkpoints" / "step-000000006" /
+                              "optimizer.safetensors");
+  EXPECT_TRUE(state.arrays().contains("loss_scale.growth_tracker"));
+  kill_after(3);
+  train(options_);
   EXPECT_EQ(read_file(options_.run_dir / "weights.safetensors"), weights);
 }
 
