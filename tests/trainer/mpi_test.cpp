@@ -12,47 +12,19 @@
 #include <vector>
 
 #include "base/subprocess.h"
+#include "tests/trainer/mpi_run.h"
 
 namespace podium {
 namespace {
 
+using testing::Environment;
 using ::testing::HasSubstr;
-
-struct Outcome {
-  int code = -1;  // -1: did not end in time
-  std::string output;
-  double seconds = 0;
-};
-
-Outcome run_workers(int world_size, const std::string& mode,
-                    std::vector<std::pair<std::string, std::string>> set_env = {}) {
-  std::mutex mutex;
-  Outcome outcome;
-  SubprocessOptions options;
-  options.arguments = {PODIUM_MPIRUN};
-  for (const char* argument :
-       {"--oversubscribe", "--allow-run-as-root", "--bind-to", "none", "-n"}) {
-    options.arguments.emplace_back(argument);
-  }
-  options.arguments.push_back(std::to_string(world_size));
-  options.arguments.insert(options.arguments.end(), {PODIUM_MPI_WORKER, mode});
-  options.set_env = std::move(set_env);
-  options.on_line = [&](const std::string& line, bool) {
-    const std::lock_guard lock(mutex);
-    outcome.output += line + "\n";
-  };
-  const auto start = std::chrono::steady_clock::now();
-  Subprocess process(options);
-  const auto status = process.wait_for(std::chrono::seconds(150));
-  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const std::lock_guard lock(mutex);
-  if (status) outcome.code = status->code;
-  return outcome;
-}
+using testing::MpiOutcome;
+using testing::run_workers;
 
 // "CASE digest" lines. mpirun may warn about the machine in between.
-std::map<std::string, std::string> digests_of(int world_size) {
-  const Outcome outcome = run_workers(world_size, "reducer");
+std::map<std::string, std::string> digests_of(int world_size, const Environment& environment = {}) {
+  const MpiOutcome outcome = run_workers(world_size, {"reducer"}, environment);
   EXPECT_EQ(outcome.code, 0) << outcome.output;
   std::map<std::string, std::string> digests;
   std::istringstream lines(outcome.output);
@@ -66,33 +38,51 @@ std::map<std::string, std::string> digests_of(int world_size) {
   return digests;
 }
 
-TEST(MpiReducer, TreeGivesTheSameBitsForOneTwoAndFourRanksAndAnyBucketSize) {
+TEST(MpiReducer, TreeGivesTheSameBitsForAnyNumberOfRanksAndAnyBucketSize) {
   std::map<std::string, std::map<int, std::string>> by_case;
-  for (const int world_size : {1, 2, 4}) {
+  for (const int world_size : {1, 2, 4, 8}) {
     for (const auto& [name, digest] : digests_of(world_size)) by_case[name][world_size] = digest;
   }
-  ASSERT_EQ(by_case.size(), 12u);
+  ASSERT_EQ(by_case.size(), 13u);
   for (const int accumulation : {1, 3}) {
     const std::string expected = by_case[fmt::format("tree_accum{}_bucket1", accumulation)][1];
     for (const char* bucket : {"1", "400", "26214400"}) {
       const auto& tree = by_case[fmt::format("tree_accum{}_bucket{}", accumulation, bucket)];
-      for (const int world_size : {1, 2, 4}) {
+      for (const int world_size : {1, 2, 4, 8}) {
         EXPECT_EQ(tree.at(world_size), expected)
             << "accumulation " << accumulation << ", bucket " << bucket << ", W " << world_size;
       }
-      // The test can fail: a plain sum in the order of arrival does differ between one and four
-      // ranks.
+      // The test can fail: sums in the order of arrival (`+=` in one worker, a plain all-reduce
+      // between workers) do differ between one and four ranks.
       const auto& plain = by_case[fmt::format("all_reduce_accum{}_bucket{}", accumulation, bucket)];
       EXPECT_NE(plain.at(1), plain.at(4))
           << "accumulation " << accumulation << ", bucket " << bucket;
       EXPECT_NE(plain.at(1), expected);
     }
   }
+  // So does a generator that is seeded by rank instead of by logical worker.
+  EXPECT_NE(by_case["rank_seeds"].at(1), by_case["rank_seeds"].at(2));
+  EXPECT_NE(by_case["rank_seeds"].at(2), by_case["rank_seeds"].at(4));
+}
+
+// One machine plays several nodes: sums inside a node first, then between nodes.
+TEST(MpiReducer, TwoLevelsGiveTheBitsOfOne) {
+  const auto expected = digests_of(1);
+  for (const auto& [world_size, ranks_per_node] : {std::pair{4, 2}, {8, 2}, {8, 4}}) {
+    const auto digests =
+        digests_of(world_size, {{"PODIUM_RANKS_PER_NODE", std::to_string(ranks_per_node)}});
+    ASSERT_EQ(digests.size(), expected.size());
+    for (const auto& [name, digest] : digests) {
+      if (!name.starts_with("tree_")) continue;
+      EXPECT_EQ(digest, expected.at(name))
+          << name << ", W " << world_size << ", " << ranks_per_node << " ranks per node";
+    }
+  }
 }
 
 TEST(MpiBackend, EveryOperationGivesTheValuesWrittenByHand) {
   for (const int world_size : {2, 3}) {
-    const Outcome outcome = run_workers(world_size, "backend");
+    const MpiOutcome outcome = run_workers(world_size, {"backend"});
     EXPECT_EQ(outcome.code, 0) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("done"));
   }
@@ -100,13 +90,13 @@ TEST(MpiBackend, EveryOperationGivesTheValuesWrittenByHand) {
 
 TEST(MpiCommunicator, EveryOperationGivesTheValuesWrittenByHand) {
   for (const int world_size : {2, 4}) {
-    const Outcome outcome = run_workers(world_size, "communicator");
+    const MpiOutcome outcome = run_workers(world_size, {"communicator"});
     EXPECT_EQ(outcome.code, 0) << outcome.output;
   }
 }
 
 TEST(MpiCommunicator, TimeoutNamesOperationRankAndWhereTheAbsentRankWas) {
-  const Outcome outcome = run_workers(3, "late");
+  const MpiOutcome outcome = run_workers(3, {"late"});
   EXPECT_EQ(outcome.code, 5) << outcome.output;  // ExitCode::kDistributed
   EXPECT_LT(outcome.seconds, 50) << "the sleeping rank was waited for";
   EXPECT_THAT(outcome.output,
@@ -116,7 +106,7 @@ TEST(MpiCommunicator, TimeoutNamesOperationRankAndWhereTheAbsentRankWas) {
 }
 
 TEST(MpiCommunicator, ErrorNamesARankInAnotherOperation) {
-  const Outcome outcome = run_workers(2, "mismatch");
+  const MpiOutcome outcome = run_workers(2, {"mismatch"});
   EXPECT_EQ(outcome.code, 5) << outcome.output;
   // Either rank may notice first: by MPI's error, or by the timeout.
   EXPECT_THAT(outcome.output,
@@ -125,14 +115,14 @@ TEST(MpiCommunicator, ErrorNamesARankInAnotherOperation) {
 }
 
 TEST(MpiCommunicator, ErrorOnOneRankEndsAllWithItsExitCode) {
-  const Outcome outcome = run_workers(2, "die");
+  const MpiOutcome outcome = run_workers(2, {"die"});
   EXPECT_EQ(outcome.code, 3) << outcome.output;  // ExitCode::kData
   EXPECT_LT(outcome.seconds, 60);
   EXPECT_THAT(outcome.output, HasSubstr("rank 1 found a bad sample"));
 }
 
 TEST(MpiCommunicator, WaitingLeavesTheCoresToThoseWhoCompute) {
-  const Outcome outcome = run_workers(2, "idle");
+  const MpiOutcome outcome = run_workers(2, {"idle"});
   EXPECT_EQ(outcome.code, 0) << outcome.output;
 }
 

@@ -1,5 +1,5 @@
-// One rank of the MPI tests: `mpirun -n W mpi_worker MODE`. It ends as podium's main does. Read
-// next: mpi_worker_cases.h.
+// One rank of the MPI tests: `mpirun -n W mpi_worker MODE [FILE]`. It ends as podium's main does.
+// Read next: mpi_worker_cases.h.
 #include <fmt/format.h>
 #include <mpi.h>
 #include <torch/types.h>
@@ -64,7 +64,11 @@ void run_idle(Communicator& communicator) {
   }
 }
 
-void run(const std::string& mode) {
+void run(const std::string& mode, const std::string& file) {
+  if (mode == "train") {
+    run_train_jobs(file);
+    return;
+  }
   if (mode == "backend") {
     const auto session = MpiSession::acquire();
     const auto backend = c10::make_intrusive<MpiBackend>(
@@ -95,7 +99,7 @@ void run(const std::string& mode) {
 int main(int argc, char** argv) {
   torch::set_num_threads(1);
   try {
-    podium::trainer::run(argc > 1 ? argv[1] : "");
+    podium::trainer::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     podium::trainer::abort_workers(static_cast<int>(error.exit_code()));

@@ -1,6 +1,8 @@
 // What each rank of the MPI tests runs. Read next: mpi_worker.cpp, mpi_test.cpp.
 #pragma once
 
+#include <string>
+
 #include "trainer/communicator.h"
 #include "trainer/mpi_backend.h"
 
@@ -14,5 +16,9 @@ void run_reducer_cases(Communicator& communicator);
 void run_backend_cases(MpiBackend& backend);
 // Checks every operation of the communicator.
 void run_communicator_cases(Communicator& communicator);
+// Whole runs of trainer::train, one after another. `file` holds a JSON list of runs with the fields
+// of TrainOptions: recipe, data, folds, run_dir, overrides, loader_threads, bucket_bytes,
+// is_fastest. Prints "rank R pid P" first.
+void run_train_jobs(const std::string& file);
 
 }  // namespace podium::trainer

@@ -64,6 +64,7 @@ void digest_tensor(Hasher& hasher, const torch::Tensor& tensor) {
 struct Case {
   std::string name;
   GradientReducerOptions options;
+  bool is_seeded_by_rank = false;  // the mistake that the tests must notice
 };
 
 // Two steps; returns the digest of gradients, running statistics and loss sums.
@@ -88,7 +89,10 @@ std::string run_case(const Case& the_case, Communicator& communicator) {
       reducer.begin_leaf(local);
       // Scales over many powers of ten make the order of additions visible in the bits.
       const double scale = std::pow(10.0, static_cast<double>((leaf * 5 + step) % 7) - 4.0);
-      const torch::Tensor input = counted({4, 3, 6, 6}, 100 * step + leaf);
+      const int64_t drawn = the_case.is_seeded_by_rank
+                                ? 100 * communicator.rank() + 10 * step + local
+                                : 100 * step + leaf;
+      const torch::Tensor input = counted({4, 3, 6, 6}, drawn);
       const torch::Tensor loss =
           (net->forward(input, leaf % 3 == 1) * counted({4, 7}, leaf)).sum() * scale;
       losses.push_back(loss.item<double>());
@@ -116,7 +120,7 @@ void run_reducer_cases(Communicator& communicator) {
   for (const int64_t accumulation : {1, 3}) {
     for (const int64_t bucket_bytes : {int64_t{1}, int64_t{400}, int64_t{25} << 20}) {
       GradientReducerOptions options;
-      options.logical_workers = 4;
+      options.logical_workers = 8;
       options.grad_accum_steps = accumulation;
       options.bucket_bytes = bucket_bytes;
       cases.push_back({fmt::format("tree_accum{}_bucket{}", accumulation, bucket_bytes), options});
@@ -125,6 +129,7 @@ void run_reducer_cases(Communicator& communicator) {
           {fmt::format("all_reduce_accum{}_bucket{}", accumulation, bucket_bytes), options});
     }
   }
+  cases.push_back({"rank_seeds", cases.front().options, /*is_seeded_by_rank=*/true});
   for (const Case& the_case : cases) {
     const std::string digest = run_case(the_case, communicator);
     require_equal_on_all_ranks(digest, the_case.name, "the reducer is wrong", communicator);
