@@ -82,7 +82,7 @@ TEST(FullDisk, EarlierCheckpointStaysAndTheNextTryCounts) {
 // Room for one checkpoint of ResNet-18 (134 MB with Adam's state) and the weights, not for two.
 TEST(FullDisk, TheRunGoesOnToTheSameWeights) {
   const TemporaryFolder folder;
-  const fs::path data = pack_multi_label(folder.path(), 24);
+  const fs::path data = pack_multi_label(folder.path(), 30);
   make_fold_file(data, 3);
   const SmallDisk disk(folder.path() / "disk", int64_t{215} << 20);
   if (!disk.is_mounted()) GTEST_SKIP() << kSkipped;

@@ -1,0 +1,190 @@
+// Cost of the tree reduction: `mpirun -n W reducer_bench VARIANT MILLION_PARAMETERS STEPS`, one
+// line of JSON from rank 0. Variants: none (backward alone), plain, tree (overlapped with the
+// backward pass), plain_after, tree_after (started when the backward pass is over),
+// checkpoint_beside, checkpoint_waiting (one worker; a checkpoint with Adam's state and averages
+// after each step). Read next: reducer_bench.py.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "trainer/checkpoint_writer.h"
+#include "trainer/communicator.h"
+#include "trainer/gradient_reducer.h"
+
+namespace podium::trainer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kBatch = 64;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+// A chain of square matrices: about the proportion of arithmetic to parameters of a vision
+// transformer at a small batch.
+struct Chain {
+  std::vector<torch::Tensor> weights;
+  int64_t width;
+
+  explicit Chain(int64_t num_parameters) : width(num_parameters > 100'000'000 ? 2048 : 1024) {
+    const torch::NoGradGuard no_grad;
+    const int64_t depth = (num_parameters + width * width / 2) / (width * width);
+    for (int64_t i = 0; i < depth; ++i) {
+      torch::Tensor weight =
+          torch::randn({width, width}) * (1.0 / std::sqrt(static_cast<double>(width)));
+      weights.push_back(weight.set_requires_grad(true));
+    }
+  }
+  int64_t num_parameters() const { return static_cast<int64_t>(weights.size()) * width * width; }
+  torch::Tensor loss() const {
+    torch::Tensor values = torch::ones({kBatch, width});
+    for (const torch::Tensor& weight : weights) values = values.matmul(weight);
+    return values.mean();
+  }
+};
+
+// Forward and backward of one leaf; with `is_after` the gradients meet the reducer only then, all
+// at once: nothing is hidden.
+double step(const Chain& chain, GradientReducer* reducer, bool is_after) {
+  const Clock::time_point start = Clock::now();
+  if (reducer != nullptr && !is_after) {
+    reducer->begin_step();
+    reducer->begin_leaf(0);
+  }
+  chain.loss().backward();
+  if (reducer != nullptr && is_after) {
+    std::vector<torch::Tensor> gradients;
+    for (const torch::Tensor& weight : chain.weights) gradients.push_back(weight.grad());
+    reducer->begin_step();
+    reducer->begin_leaf(0);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      chain.weights[i].mutable_grad() = gradients[i];
+    }
+  }
+  if (reducer != nullptr) {
+    reducer->end_leaf();
+    reducer->finish_step();
+  }
+  const double elapsed = milliseconds_since(start);
+  for (const torch::Tensor& weight : chain.weights) weight.mutable_grad().reset();
+  return elapsed;
+}
+
+void measure_reduction(const std::string& variant, const Chain& chain, int num_steps,
+                       Communicator& communicator) {
+  GradientReducerOptions options;
+  options.logical_workers = communicator.world_size();
+  options.reduction = variant.starts_with("plain") ? Reduction::kAllReduce : Reduction::kTree;
+  std::unique_ptr<GradientReducer> reducer;
+  if (variant != "none") {
+    reducer = std::make_unique<GradientReducer>(chain.weights, communicator, options);
+  }
+  std::vector<double> times;
+  for (int i = 0; i <= num_steps; ++i) {  // the first one warms up
+    communicator.barrier();
+    const double time = step(chain, reducer.get(), variant.ends_with("_after"));
+    if (i > 0) times.push_back(time);
+  }
+  communicator.barrier();
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  if (communicator.rank() != 0) return;
+  const double share = static_cast<double>(communicator.world_size() - 1) /
+                       static_cast<double>(communicator.world_size());
+  const bool is_moving = variant != "none";
+  fmt::print(
+      "{{\"variant\":\"{}\",\"workers\":{},\"parameters\":{},\"step_ms\":{:.1f},\"wire_mb\":{:.1f},"
+      "\"peak_mb\":{:.0f}}}\n",
+      variant, communicator.world_size(), chain.num_parameters(), median(times),
+      is_moving ? 8e-6 * static_cast<double>(chain.num_parameters()) * share : 0.0,
+      static_cast<double>(usage.ru_maxrss) / 1024);
+}
+
+// What a step waits for its checkpoint.
+void measure_checkpoints(const std::string& variant, const Chain& chain, int num_steps) {
+  CheckpointTensors tensors;
+  for (size_t i = 0; i < chain.weights.size(); ++i) {
+    const torch::Tensor weight = chain.weights[i].detach();
+    const std::string name = fmt::format("{:03}.weight", i);
+    tensors.weights[name] = weight;
+    tensors.ema[name] = weight.clone();
+    for (const char* slot : {"exp_avg.", "exp_avg_sq."})
+      tensors.optimizer[slot + name] = weight.clone();
+  }
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / fmt::format("podium-bench-{}", ::getpid());
+  std::vector<double> stalls, steps;
+  {
+    CheckpointWriter writer(folder, {}, 0, {1, {}});
+    for (int i = 0; i <= num_steps; ++i) {
+      RunPosition position;
+      position.global_step = i;
+      const Clock::time_point start = Clock::now();
+      if (variant == "checkpoint_beside") {
+        writer.start(position, tensors);
+      } else {
+        writer.write(position, tensors);
+      }
+      if (i > 0) stalls.push_back(milliseconds_since(start));
+      // The time between two checkpoints, so that no checkpoint waits for the one before.
+      do {
+        steps.push_back(step(chain, nullptr, false));
+      } while (writer.is_busy());
+    }
+  }
+  std::filesystem::remove_all(folder);
+  fmt::print("{{\"variant\":\"{}\",\"parameters\":{},\"stall_ms\":{:.1f},\"step_ms\":{:.1f}}}\n",
+             variant, chain.num_parameters(), median(stalls), median(steps));
+}
+
+void run(const std::string& variant, int64_t millions, int num_steps) {
+  torch::set_num_threads(1);
+  CommunicatorOptions options;
+  options.device = "cpu";
+  const auto communicator = make_communicator(options);
+  torch::manual_seed(1);
+  const Chain chain(millions * 1'000'000);
+  if (variant.starts_with("checkpoint")) {
+    measure_checkpoints(variant, chain, num_steps);
+  } else {
+    measure_reduction(variant, chain, num_steps, *communicator);
+  }
+}
+
+}  // namespace
+}  // namespace podium::trainer
+
+int main(int argc, char** argv) {
+  if (argc != 4) {
+    fmt::print(stderr, "reducer_bench VARIANT MILLION_PARAMETERS STEPS\n");
+    return 2;
+  }
+  try {
+    podium::trainer::run(argv[1], std::stoll(argv[2]), std::stoi(argv[3]));
+  } catch (const podium::Error& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    podium::trainer::abort_workers(static_cast<int>(error.exit_code()));
+    return static_cast<int>(error.exit_code());
+  }
+  return 0;
+}
