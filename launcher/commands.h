@@ -15,6 +15,7 @@ Command sweep_command();   // sweep_command.cpp
 Command gather_command();  // gather_command.cpp
 Command models_command();  // models_command.cpp
 Command demo_command();    // demo_command.cpp
+Command show_command();    // show_command.cpp
 
 // A flag that several commands share.
 FlagUse data_flag();
