@@ -24,6 +24,9 @@ enum class RandomPurpose : uint64_t {
   kDemo = 7,         // a = image number
   kBootstrap = 8,    // a = replicate
   kTest = 9,
+  kBatchSize = 10,     // a = epoch, b = step + 1, or 0 for the epoch: image size of a micro-batch
+  kErasingNoise = 11,  // seed = a value of the sample's kAugment stream
+  kMix = 12,           // a = step, b = leaf: mixup, CutMix, ClassMix
 };
 
 // A stream of random numbers keyed by (seed, purpose, a, b). Satisfies UniformRandomBitGenerator

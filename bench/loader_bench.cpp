@@ -1,16 +1,19 @@
 // Images per second of the loader and of its parts, on rendered 256 px JPEGs (quality 90, 4:2:0,
-// about 24 kB). "per CPU-second" counts the CPU time of all threads of the process: the figure to
-// compare between machines under load.
+// about 24 kB), or on the .jpg files of the folder PODIUM_BENCH_JPEGS. "per CPU-second" counts the
+// CPU time of all threads of the process: the figure to compare between machines under load.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <opencv2/imgcodecs.hpp>
 
+#include "base/file.h"
 #include "base/rng.h"
+#include "data_shards/augment_policy.h"
 #include "data_shards/decode.h"
 #include "data_shards/loader.h"
 #include "data_shards/resample.h"
@@ -69,6 +72,15 @@ std::vector<uint8_t> render_jpeg(int number, int side) {
 const std::vector<std::string>& jpegs() {
   static const std::vector<std::string> list = [] {
     std::vector<std::string> result;
+    if (const char* folder = std::getenv("PODIUM_BENCH_JPEGS")) {
+      std::vector<std::filesystem::path> files;
+      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (entry.path().extension() == ".jpg") files.push_back(entry.path());
+      }
+      std::sort(files.begin(), files.end());
+      for (const auto& file : files) result.push_back(read_file(file));
+      return result;
+    }
     for (int i = 0; i < 32; ++i) {
       const std::vector<uint8_t> bytes = render_jpeg(i, 256);
       result.emplace_back(bytes.begin(), bytes.end());
@@ -96,6 +108,13 @@ std::vector<OpSpec> training_ops() {
           make_op("hflip"), make_op("normalize")};
 }
 
+// The same with RandAugment and a Cutout of a quarter of each side.
+std::vector<OpSpec> augmented_ops() {
+  std::vector<OpSpec> ops = training_ops();
+  ops.insert(ops.end() - 1, {make_op("rand_augment"), make_op("cutout", {{"factor", 0.25}})});
+  return ops;
+}
+
 void report(benchmark::State& state, double num_images, double cpu) {
   state.counters["images_per_cpu_second"] = num_images / cpu;
   state.counters["images_per_second"] = benchmark::Counter(num_images, benchmark::Counter::kIsRate);
@@ -113,8 +132,8 @@ void full_decode(benchmark::State& state) {
 }
 BENCHMARK(full_decode);
 
-void transform_one_thread(benchmark::State& state) {
-  const TransformPipeline pipeline(training_ops());
+void transform(benchmark::State& state, const std::vector<OpSpec>& ops) {
+  const TransformPipeline pipeline(ops);
   std::vector<float> output(3 * 224 * 224);
   uint64_t i = 0;
   const double start = (jpegs(), cpu_seconds());
@@ -125,7 +144,25 @@ void transform_one_thread(benchmark::State& state) {
   }
   report(state, static_cast<double>(i), cpu_seconds() - start);
 }
-BENCHMARK(transform_one_thread);
+BENCHMARK_CAPTURE(transform, one_thread, training_ops());
+BENCHMARK_CAPTURE(transform, one_thread_augmented, augmented_ops());
+
+// One operation of RandAugment at magnitude 9 on a decoded 224 px image.
+void policy_operation(benchmark::State& state) {
+  const auto op = static_cast<PolicyOp>(state.range(0));
+  const ImageSize size{224, 224};
+  ImageDecoder decoder;
+  decoder.open(jpegs()[0]);
+  const cv::Mat image = decoder.decode({10, 10, 224, 224}).pixels.clone();
+  const auto step =
+      policy_step(op, policy_value(PolicySpace::kAutoAugment, op, 3, 10, false, size), size, {});
+  cv::Mat pixels = image.clone();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(apply_to_bytes(pixels, *step).data);
+  }
+  state.SetLabel(policy_op_name(op));
+}
+BENCHMARK(policy_operation)->DenseRange(1, 15);
 
 // Resampling, flip, normalisation and layout alone: a decoded 192 px part to 224 px.
 void resample_one_thread(benchmark::State& state) {
@@ -177,7 +214,7 @@ class PackedImages {
 };
 
 // Batches of 64 by as many threads as the argument says.
-void loader(benchmark::State& state) {
+void loader(benchmark::State& state, const std::vector<OpSpec>& ops) {
   static const PackedImages packed;
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < packed.dataset->size(); ++i) indices.push_back(i);
@@ -190,15 +227,15 @@ void loader(benchmark::State& state) {
   };
   LoaderOptions options;
   options.num_threads = static_cast<int>(state.range(0));
-  Loader batches(packed.dataset, std::make_shared<TransformPipeline>(training_ops()), plans, true,
-                 options);
+  Loader batches(packed.dataset, std::make_shared<TransformPipeline>(ops), plans, true, options);
   for (int i = 0; i < 8; ++i) batches.next();  // first touch of memory and shards
   int64_t num_images = 0;
   const double start = cpu_seconds();
   for (auto _ : state) num_images += batches.next()->size();
   report(state, static_cast<double>(num_images), cpu_seconds() - start);
 }
-BENCHMARK(loader)->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
+BENCHMARK_CAPTURE(loader, plain, training_ops())->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
+BENCHMARK_CAPTURE(loader, augmented, augmented_ops())->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
 
 }  // namespace
 }  // namespace podium::data_shards

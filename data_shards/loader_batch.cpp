@@ -130,13 +130,15 @@ SlotFiller::SlotFiller(std::shared_ptr<const Dataset> dataset,
     }
   }
   has_masks_ = dataset_->task() == Task::kSegmentation && dataset_->has_labels();
-  height_ = transforms_->output_size()[0];
-  width_ = transforms_->output_size()[1];
+  is_fixed_size_ = transforms_->output_size()[0] > 0;
 }
 
 std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   auto pending = std::make_unique<PendingBatch>();
   pending->plan = std::move(plan);
+  pending->transforms =
+      for_batch(transforms_, {options_.seed, pending->plan.epoch, pending->plan.step});
+  const int64_t height = pending->height(), width = pending->width();
   const int64_t size = pending->size();
   const auto num_slots = static_cast<size_t>(size);
   pending->errors.resize(num_slots);
@@ -149,11 +151,11 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   const auto host = [&](at::ScalarType type) {
     return at::TensorOptions(type).pinned_memory(pin_memory_);
   };
-  if (is_fixed_size()) {
+  if (is_fixed_size_) {
     for (size_t i = 0; i < num_images; ++i) {
-      batch.images.push_back(memory_->take({size, transforms_->channels(), height_, width_}));
+      batch.images.push_back(memory_->take({size, transforms_->channels(), height, width}));
     }
-    if (has_masks_) batch.masks = at::empty({size, height_, width_}, host(at::kLong));
+    if (has_masks_) batch.masks = at::empty({size, height, width}, host(at::kLong));
   } else {
     pending->loose_images.resize(num_slots * num_images);
     if (has_masks_) pending->loose_masks.resize(num_slots);
@@ -236,20 +238,21 @@ void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
     const std::string_view bytes = reader_.read(index, image, &image_buffer);
     cv::Mat* image_mask = has_masks_ && i == 0 ? &mask : nullptr;
     float* output = nullptr;
-    if (is_fixed_size()) {
+    if (is_fixed_size_) {
       output = pending->batch.images[i].data_ptr<float>() +
-               slot * transforms_->channels() * height_ * width_;
+               slot * transforms_->channels() * pending->height() * pending->width();
     }
     at::Tensor loose = with_context(place_of(*dataset_, sample, image.offset), [&] {
-      return transforms_->run(bytes, image.extension, image_mask, rng, output);
+      return pending->transforms->run(bytes, image.extension, image_mask, rng, output);
     });
-    if (!is_fixed_size()) {
+    if (!is_fixed_size_) {
       pending->loose_images[static_cast<size_t>(slot) * chosen.size() + i] = std::move(loose);
     }
   }
   if (!has_masks_) return;
-  if (is_fixed_size()) {
-    write_mask(mask, pending->batch.masks.data_ptr<int64_t>() + slot * height_ * width_);
+  if (is_fixed_size_) {
+    write_mask(mask, pending->batch.masks.data_ptr<int64_t>() +
+                         slot * pending->height() * pending->width());
   } else {
     pending->loose_masks[static_cast<size_t>(slot)] = mask;
   }
@@ -265,7 +268,7 @@ void SlotFiller::copy_slot(PendingBatch* pending, int64_t from, int64_t to) cons
   copy_row(batch.class_vectors, from, to);
   copy_row(batch.class_indices, from, to);
   copy_row(batch.masks, from, to);
-  if (is_fixed_size()) return;
+  if (is_fixed_size_) return;
   const size_t num_images = pending->loose_images.size() / pending->errors.size();
   for (size_t i = 0; i < num_images; ++i) {
     pending->loose_images[target * num_images + i] = pending->loose_images[source * num_images + i];
@@ -330,13 +333,13 @@ Batch SlotFiller::finish(PendingBatch* pending,
   Batch& batch = pending->batch;
   batch.keys.resize(static_cast<size_t>(num_kept));
   batch.indices.resize(static_cast<size_t>(num_kept));
-  if (!is_fixed_size() && num_kept > 0) {
+  if (!is_fixed_size_ && num_kept > 0) {
     std::vector<int64_t> slots;
     for (int64_t slot = 0; slot < num_kept; ++slot) slots.push_back(slot);
     stack_loose(pending, slots);
   }
   if (num_kept < size) {
-    if (is_fixed_size()) {
+    if (is_fixed_size_) {
       for (at::Tensor& images : batch.images) images = first_rows(images, num_kept);
       batch.masks = first_rows(batch.masks, num_kept);
     }

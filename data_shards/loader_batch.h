@@ -32,6 +32,7 @@ class BatchMemory : public std::enable_shared_from_this<BatchMemory> {
 // consumer.
 struct PendingBatch {
   MicroBatchPlan plan;
+  std::shared_ptr<const TransformPipeline> transforms;  // with the choices of this batch made
   Batch batch;
   // Where image sizes differ: the images of slot i, [i * images per sample + image], and its mask.
   std::vector<at::Tensor> loose_images;
@@ -41,6 +42,8 @@ struct PendingBatch {
   int64_t num_missing = 0;                 // guarded by the loader's mutex
 
   int64_t size() const { return static_cast<int64_t>(plan.indices.size()); }
+  int64_t height() const { return transforms->output_size()[0]; }  // px; 0: depends on the image
+  int64_t width() const { return transforms->output_size()[1]; }
 };
 
 // Fills slots; shared by all threads.
@@ -62,7 +65,6 @@ class SlotFiller {
                std::vector<std::pair<int64_t, BadSample>>* bad_samples) const;
 
  private:
-  bool is_fixed_size() const { return height_ > 0; }
   const MemberRecord& member(const SampleRecord& sample, const std::string& extension) const;
   std::vector<std::string> chosen_members(const MicroBatchPlan& plan,
                                           const SampleRecord& sample) const;
@@ -80,8 +82,7 @@ class SlotFiller {
   std::shared_ptr<BatchMemory> memory_;
   std::vector<std::string> image_members_;
   bool has_masks_ = false;
-  int64_t height_ = 0;  // of the output, px; 0: depends on the image
-  int64_t width_ = 0;
+  bool is_fixed_size_ = false;
 };
 
 }  // namespace podium::data_shards

@@ -269,9 +269,10 @@ cv::Mat resample_to_bytes(const cv::Mat& source, const SourceBox& box, Interpola
 void bytes_to_planes(const cv::Mat& source, const PlanarTarget& target) {
   std::array<std::array<float, 256>, 3> tables;
   for (size_t channel = 0; channel < 3; ++channel) {
-    for (int value = 0; value < 256; ++value) {
-      tables[channel][static_cast<size_t>(value)] =
-          static_cast<float>(value) * target.scale[channel] + target.offset[channel];
+    for (size_t value = 0; value < 256; ++value) {
+      const auto byte = target.table ? (*target.table)[value] : static_cast<uint8_t>(value);
+      tables[channel][value] =
+          static_cast<float>(byte) * target.scale[channel] + target.offset[channel];
     }
   }
   const int64_t plane = target.height * target.width;

@@ -1,5 +1,5 @@
-// The list of transform ops: parameters, random choices, resulting geometry. Read next:
-// transform_steps.cpp.
+// Crops, resizing, flips, turns, gray, sharpening: parameters, random choices, resulting geometry.
+// Read next: transform_steps.cpp, augment_policy_ops.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,48 +8,13 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
-#include "data_shards/transform_steps.h"
-#include "data_shards/transforms.h"
+#include "data_shards/transform_entry.h"
 
 namespace podium::data_shards {
 namespace {
 
-constexpr double kMaxSizePx = 16384;
 constexpr std::array<double, 3> kImageNetMean = {0.485, 0.456, 0.406};
 constexpr std::array<double, 3> kImageNetStd = {0.229, 0.224, 0.225};
-
-[[noreturn]] void fail_op(const OpSpec& spec, const std::string& message) {
-  throw RecipeError(fmt::format("transform {}: {}", spec.name, message));
-}
-
-// [height, width]; one number stands for a square.
-ImageSize size_of(const OpSpec& spec) {
-  const std::vector<int64_t> size = spec.get_ints("size");
-  if (size.empty() || size.size() > 2) {
-    fail_op(spec,
-            fmt::format("size has {} numbers; give [height, width] or one number for a square",
-                        size.size()));
-  }
-  return {static_cast<int>(size.front()), static_cast<int>(size.back())};
-}
-
-std::pair<double, double> range_of(const OpSpec& spec, const std::string& key) {
-  const std::vector<double> range = spec.get_floats(key);
-  if (range.size() != 2 || !(range[0] > 0) || range[0] > range[1]) {
-    fail_op(spec, fmt::format("{} has {} numbers; give [low, high] with 0 < low <= high", key,
-                              range.size()));
-  }
-  return {range[0], range[1]};
-}
-
-Interpolation interpolation_of(const OpSpec& spec) {
-  return spec.get_string("interpolation") == "bicubic" ? Interpolation::kBicubic
-                                                       : Interpolation::kBilinear;
-}
-
-// A whole number in [0, n): one value of the stream whatever n is.
-int pick(Rng* rng, int n) { return std::min(static_cast<int>(rng->uniform() * n), n - 1); }
 
 class Resize : public TransformOp {
  public:
@@ -221,28 +186,11 @@ class Grayscale : public WithProbability {
   int64_t channels_;
 };
 
-template <typename Op>
-std::unique_ptr<TransformOp> make(const OpSpec& spec) {
-  return std::make_unique<Op>(spec);
-}
 template <StepKind kKind>
 std::unique_ptr<TransformOp> make_with_probability(const OpSpec& spec) {
   return std::make_unique<WithProbability>(spec, kKind);
 }
 std::unique_ptr<TransformOp> make_nothing(const OpSpec&) { return nullptr; }
-
-void add_list(Schema* schema, FieldType type, const std::string& key, nlohmann::json value,
-              const std::string& unit, double min, double max, const std::string& help) {
-  Field field;
-  field.key = key;
-  field.type = type;
-  field.default_value = std::move(value);
-  field.unit = unit;
-  field.min = min;
-  field.max = max;
-  field.help = help;
-  schema->add(std::move(field));
-}
 
 Schema size_schema() {
   Schema schema;
@@ -252,8 +200,7 @@ Schema size_schema() {
 }
 Schema resample_schema() {
   Schema schema = size_schema();
-  schema.add_string("interpolation", "bilinear", "Filter of the antialiased resampling.",
-                    {"bilinear", "bicubic"});
+  add_interpolation(&schema);
   return schema;
 }
 Schema random_resized_crop_schema() {
@@ -267,11 +214,6 @@ Schema random_resized_crop_schema() {
 Schema random_crop_schema() {
   Schema schema = size_schema();
   schema.add_int("pad", 0, "px", 0, kMaxSizePx, "Mirrored border added on each side before.");
-  return schema;
-}
-Schema probability_schema(double p) {
-  Schema schema;
-  schema.add_float("p", p, "", 0, 1, "Probability.");
   return schema;
 }
 Schema grayscale_schema() {
@@ -288,14 +230,11 @@ Schema normalize_schema() {
   return schema;
 }
 
-// The registry: one line per op.
-struct Entry {
-  OpSchema schema;
-  std::unique_ptr<TransformOp> (*create)(const OpSpec&);
-};
-const std::vector<Entry>& entries() {
+}  // namespace
+
+std::vector<TransformEntry> basic_entries() {
   using K = StepKind;
-  static const std::vector<Entry> list = {
+  return {
       {{"resize", "The whole image to a size; the aspect ratio is not kept.", resample_schema()},
        &make<Resize>},
       {{"random_resized_crop", "A random part to a size.", random_resized_crop_schema()},
@@ -318,25 +257,6 @@ const std::vector<Entry>& entries() {
         normalize_schema()},
        &make_nothing},
   };
-  return list;
-}
-
-}  // namespace
-
-std::vector<OpSchema> transform_schemas() {
-  std::vector<OpSchema> schemas;
-  for (const Entry& entry : entries()) schemas.push_back(entry.schema);
-  return schemas;
-}
-
-std::unique_ptr<TransformOp> make_transform_op(const OpSpec& spec) {
-  std::vector<std::string> names;
-  for (const Entry& entry : entries()) {
-    if (entry.schema.name == spec.name) return entry.create(spec);
-    names.push_back(entry.schema.name);
-  }
-  throw RecipeError(fmt::format("unknown transform \"{}\"{}; there are {}", spec.name,
-                                did_you_mean(spec.name, names), join(names, ", ")));
 }
 
 Normalization parse_normalize(const OpSpec& spec, int64_t channels) {

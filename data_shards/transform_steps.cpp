@@ -113,12 +113,32 @@ struct IndexMap {
       case StepKind::kRotate90:
         for (int turn = 0; turn < step.quarter_turns; ++turn) quarter_turn();
         break;
-      case StepKind::kGray:
-      case StepKind::kSharpen:
+      default:  // values only
         break;
     }
   }
+  cv::Mat take_from(const cv::Mat& mask) const {
+    cv::Mat result(static_cast<int>(rows.size()), static_cast<int>(columns.size()), CV_8UC1);
+    for (int y = 0; y < result.rows; ++y) {
+      uint8_t* to = result.ptr<uint8_t>(y);
+      const int row = rows[static_cast<size_t>(y)];
+      for (int x = 0; x < result.cols; ++x) {
+        const int column = columns[static_cast<size_t>(x)];
+        to[x] = is_transposed ? mask.at<uint8_t>(column, row) : mask.at<uint8_t>(row, column);
+      }
+    }
+    return result;
+  }
 };
+
+IndexMap identity_map(const cv::Mat& mask) {
+  IndexMap map;
+  map.rows.resize(static_cast<size_t>(mask.rows));
+  map.columns.resize(static_cast<size_t>(mask.cols));
+  std::iota(map.rows.begin(), map.rows.end(), 0);
+  std::iota(map.columns.begin(), map.columns.end(), 0);
+  return map;
+}
 
 cv::Mat rotated(const cv::Mat& image, int quarter_turns) {
   cv::Mat result;
@@ -133,6 +153,13 @@ cv::Mat flipped(const cv::Mat& image, int code) {
   cv::Mat result;
   cv::flip(image, result, code);
   return result;
+}
+
+// `image` is memory of the decoder or of an earlier step; nobody reads it again, so it is changed
+// in place.
+cv::Mat changed(cv::Mat image, const std::function<void(cv::Mat*)>& change) {
+  change(&image);
+  return image;
 }
 
 }  // namespace
@@ -182,27 +209,43 @@ cv::Mat apply_to_bytes(const cv::Mat& image, const Step& step) {
       return to_gray(image);
     case StepKind::kSharpen:
       return sharpen(image);
+    case StepKind::kWarp:
+      return warp(image, step.warp);
+    case StepKind::kTable:
+      return changed(image, [&](cv::Mat* pixels) { apply_table(step.table, pixels); });
+    case StepKind::kPixels:
+      return changed(image, step.pixels);
+    case StepKind::kErase:  // of the planes, not of bytes
+      break;
   }
   return image;
 }
 
 cv::Mat apply_to_mask(const cv::Mat& mask, const std::vector<Step>& steps) {
-  IndexMap map;
-  map.rows.resize(static_cast<size_t>(mask.rows));
-  map.columns.resize(static_cast<size_t>(mask.cols));
-  std::iota(map.rows.begin(), map.rows.end(), 0);
-  std::iota(map.columns.begin(), map.columns.end(), 0);
-  for (const Step& step : steps) map.apply(step);
-  cv::Mat result(static_cast<int>(map.rows.size()), static_cast<int>(map.columns.size()), CV_8UC1);
-  for (int y = 0; y < result.rows; ++y) {
-    uint8_t* to = result.ptr<uint8_t>(y);
-    const int row = map.rows[static_cast<size_t>(y)];
-    for (int x = 0; x < result.cols; ++x) {
-      const int column = map.columns[static_cast<size_t>(x)];
-      to[x] = map.is_transposed ? mask.at<uint8_t>(column, row) : mask.at<uint8_t>(row, column);
+  cv::Mat result = mask;
+  IndexMap map = identity_map(result);
+  for (const Step& step : steps) {
+    if (step.kind != StepKind::kWarp) {
+      map.apply(step);
+      continue;
+    }
+    result = warp_mask(map.take_from(result), step.warp.map);
+    map = identity_map(result);
+  }
+  return map.take_from(result);
+}
+
+void apply_to_planes(const Erasure& erasure, const PlanarTarget& target) {
+  std::optional<Rng> noise = erasure.noise;
+  for (int channel = 0; channel < target.channels; ++channel) {
+    for (int y = erasure.box.y; y < erasure.box.y + erasure.box.height; ++y) {
+      float* row = target.data + (channel * target.height + y) * target.width + erasure.box.x;
+      for (int x = 0; x < erasure.box.width; ++x) {
+        row[x] = noise ? static_cast<float>(noise->normal())
+                       : erasure.color[static_cast<size_t>(channel)];
+      }
     }
   }
-  return result;
 }
 
 }  // namespace podium::data_shards

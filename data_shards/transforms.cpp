@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <opencv2/core/utility.hpp>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -17,10 +19,26 @@
 namespace podium::data_shards {
 namespace {
 
-// Steps that the last pass (to float planes) does by itself.
-bool is_part_of_last_pass(const Step& step) {
-  return step.kind == StepKind::kFlipHorizontal || step.kind == StepKind::kFlipVertical ||
-         step.kind == StepKind::kGray;
+// Takes a step into the last pass (to float planes), which does flips, gray and tables by itself.
+// Requires: the steps after it are in already. False: it has to be done before.
+bool take_into_last_pass(const Step& step, PlanarTarget* target) {
+  switch (step.kind) {
+    case StepKind::kFlipHorizontal:
+      target->flip_horizontal ^= true;
+      return true;
+    case StepKind::kFlipVertical:
+      target->flip_vertical ^= true;
+      return true;
+    case StepKind::kGray:
+      target->is_gray = true;
+      return true;
+    case StepKind::kTable:
+      if (target->is_gray) return false;  // the pass makes gray first
+      target->table = target->table ? compose(step.table, *target->table) : step.table;
+      return true;
+    default:
+      return false;
+  }
 }
 
 // The first step when it takes a part that lies inside the image.
@@ -37,14 +55,16 @@ bool is_same_size(const Step& resample) {
 }  // namespace
 
 struct TransformPipeline::Impl {
+  std::vector<OpSpec> specs;
   std::vector<std::unique_ptr<TransformOp>> ops;
   int64_t channels = 3;
   ImageSize fixed_size;  // 0 x 0: depends on the image
   std::array<float, 3> scale;
   std::array<float, 3> offset;
 
-  explicit Impl(const std::vector<OpSpec>& specs) {
+  explicit Impl(const std::vector<OpSpec>& given) : specs(given) {
     std::optional<ImageSize> size;
+    const OpSpec* last_op = nullptr;  // that works on normalised values
     for (const OpSpec& spec : specs) {
       std::unique_ptr<TransformOp> op = make_transform_op(spec);
       if (!op) {
@@ -54,6 +74,13 @@ struct TransformPipeline::Impl {
                           &spec - specs.data() + 1, specs.size()));
         }
         continue;
+      }
+      if (op->is_after_normalization()) {
+        last_op = &spec;
+      } else if (last_op) {
+        throw RecipeError(fmt::format(
+            "transform {}: it comes after {}, which works on normalised values; swap them",
+            spec.name, last_op->name));
       }
       size = op->fixed_size(size);
       if (op->makes_one_channel()) channels = 1;
@@ -79,7 +106,7 @@ struct TransformPipeline::Impl {
     size_t num_steps_done = 0;
     std::optional<SourceBox> box;  // of the resampling that comes next
   };
-  static Start decode_start(ImageDecoder* decoder, const std::vector<Step>& steps) {
+  static Start decode_start(ImageDecoder* decoder, std::span<const Step> steps) {
     if (steps.empty() || !is_inner_part(steps.front(), *decoder))
       return {decoder->decode().pixels, 0, {}};
     const Step& first = steps.front();
@@ -107,20 +134,25 @@ struct TransformPipeline::Impl {
   at::Tensor run_sample(std::string_view encoded, cv::Mat* mask, Rng rng, float* output) const;
 
   void run(ImageDecoder* decoder, const std::vector<Step>& steps, PlanarTarget target) const {
-    Start start = decode_start(decoder, steps);
-    // The last pass takes over trailing flips and gray, and the resampling before them.
     size_t end = steps.size();
-    while (end > start.num_steps_done && is_part_of_last_pass(steps[end - 1])) {
-      const StepKind kind = steps[--end].kind;
-      if (kind == StepKind::kFlipHorizontal) target.flip_horizontal ^= true;
-      if (kind == StepKind::kFlipVertical) target.flip_vertical ^= true;
-      if (kind == StepKind::kGray) target.is_gray = true;
-    }
+    while (end > 0 && steps[end - 1].kind == StepKind::kErase) --end;
+    const size_t first_erasure = end;
+    Start start = decode_start(decoder, std::span(steps).first(end));
+    while (end > start.num_steps_done && take_into_last_pass(steps[end - 1], &target)) --end;
     const Step* last_resample = nullptr;
     if (end > start.num_steps_done && steps[end - 1].kind == StepKind::kResample &&
-        !is_same_size(steps[end - 1])) {
+        !is_same_size(steps[end - 1]) && !target.table) {
       last_resample = &steps[--end];
     }
+    write_planes(std::move(start), steps, end, last_resample, target);
+    for (size_t i = first_erasure; i < steps.size(); ++i) {
+      apply_to_planes(steps[i].erasure, target);
+    }
+  }
+
+  // Steps [start.num_steps_done, end) on bytes, then the last pass.
+  static void write_planes(Start start, const std::vector<Step>& steps, size_t end,
+                           const Step* last_resample, const PlanarTarget& target) {
     cv::Mat pixels = std::move(start.pixels);
     size_t next = start.num_steps_done;
     if (start.box && end > 0) {
@@ -145,7 +177,10 @@ struct TransformPipeline::Impl {
 };
 
 TransformPipeline::TransformPipeline(const std::vector<OpSpec>& ops)
-    : impl_(std::make_unique<Impl>(ops)) {}
+    : impl_(std::make_unique<Impl>(ops)) {
+  // The loader's threads share the cores; OpenCV's own threads would only get in their way.
+  cv::setNumThreads(1);
+}
 TransformPipeline::~TransformPipeline() = default;
 TransformPipeline::TransformPipeline(TransformPipeline&&) noexcept = default;
 
@@ -153,6 +188,37 @@ int64_t TransformPipeline::channels() const { return impl_->channels; }
 
 std::array<int64_t, 2> TransformPipeline::output_size() const {
   return {impl_->fixed_size.height, impl_->fixed_size.width};
+}
+
+bool TransformPipeline::has_batch_choices() const {
+  return std::any_of(impl_->specs.begin(), impl_->specs.end(),
+                     [](const OpSpec& spec) { return spec.name == "multi_scale"; });
+}
+
+std::shared_ptr<const TransformPipeline> for_batch(
+    std::shared_ptr<const TransformPipeline> pipeline, const BatchKey& key) {
+  if (!pipeline->has_batch_choices()) return pipeline;
+  std::vector<OpSpec> chosen;
+  for (const OpSpec& spec : pipeline->impl_->specs) chosen.push_back(choose_for_batch(spec, key));
+  return std::make_shared<const TransformPipeline>(chosen);
+}
+
+cv::Mat TransformPipeline::to_bytes(const at::Tensor& image) const {
+  const auto height = static_cast<int>(image.size(1)), width = static_cast<int>(image.size(2));
+  const at::Tensor planes = image.contiguous();
+  const float* data = planes.const_data_ptr<float>();
+  const int64_t plane = image.size(1) * image.size(2);
+  cv::Mat pixels(height, width, CV_8UC3);
+  for (int64_t i = 0; i < plane; ++i) {
+    for (size_t channel = 0; channel < 3; ++channel) {
+      const size_t from = channels() == 1 ? 0 : channel;
+      const float value =
+          (data[static_cast<int64_t>(from) * plane + i] - impl_->offset[from]) / impl_->scale[from];
+      pixels.data[3 * i + static_cast<int64_t>(channel)] =
+          static_cast<uint8_t>(std::clamp(value + 0.5f, 0.0f, 255.0f));
+    }
+  }
+  return pixels;
 }
 
 at::Tensor TransformPipeline::run(std::string_view encoded, const std::string& extension,

@@ -17,10 +17,16 @@
 
 namespace podium::data_shards {
 
-// The ops that data.train_transforms and data.eval_transforms may name, with their parameters:
-// resize, random_resized_crop, center_crop, random_crop, hflip, vflip, rotate90, grayscale,
-// sharpening, normalize.
+// The ops that data.train_transforms and data.eval_transforms may name, with their parameters. The
+// list: transform_registry.cpp; for readers: docs/recipes.md.
 std::vector<OpSchema> transform_schemas();
+
+// The micro-batches that share a choice: all of a step.
+struct BatchKey {
+  uint64_t seed = 0;
+  int64_t epoch = 0;
+  int64_t step = 0;
+};
 
 // Geometry is applied to image and mask alike, masks by nearest sampling; the rest to the image
 // only. Random: kAugment, keyed by (seed, epoch, hash of the sample's key): equal for any thread,
@@ -34,8 +40,11 @@ class TransformPipeline {
   TransformPipeline(TransformPipeline&&) noexcept;
 
   int64_t channels() const;  // of the output: 3, or 1 after grayscale
-  // Output size; {0, 0} when it depends on the image (evaluation with batch 1).
+  // Output size; {0, 0} when it depends on the image (evaluation with batch 1). With an op whose
+  // size is drawn for a micro-batch: the largest.
   std::array<int64_t, 2> output_size() const;  // height, width in px
+  // True with an op whose size is drawn for a micro-batch; for_batch() then draws it.
+  bool has_batch_choices() const;
 
   // Decodes the encoded image (JPEG, PNG, WebP, TIFF) and applies all ops. Normalised float32 CHW
   // goes to `output` when the size is fixed and `output` is not null; otherwise a (C, H, W) tensor
@@ -45,9 +54,18 @@ class TransformPipeline {
   at::Tensor run(std::string_view encoded, const std::string& extension, cv::Mat* mask, Rng rng,
                  float* output) const;
 
+  // A (C, H, W) image as run() makes it, back to RGB bytes: for people to look at.
+  cv::Mat to_bytes(const at::Tensor& image) const;
+
  private:
+  friend std::shared_ptr<const TransformPipeline> for_batch(
+      std::shared_ptr<const TransformPipeline> pipeline, const BatchKey& key);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The pipeline for one micro-batch: `pipeline` itself when it has no choices to make.
+std::shared_ptr<const TransformPipeline> for_batch(
+    std::shared_ptr<const TransformPipeline> pipeline, const BatchKey& key);
 
 }  // namespace podium::data_shards

@@ -96,7 +96,7 @@ void Parser::take_flag(const std::string& word) {
     invocation_.overrides.push_back(text);
     return;
   }
-  const FlagUse* use = command.find(name);
+  const FlagUse* use = command.find(name == "o" ? "output" : name);
   std::string value = "true";
   if (use == nullptr && name.starts_with("no") && !has_value) {
     use = command.find(name.substr(2));

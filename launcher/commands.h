@@ -16,6 +16,7 @@ Command gather_command();  // gather_command.cpp
 Command rerun_command();   // rerun_command.cpp
 Command models_command();  // models_command.cpp
 Command demo_command();    // demo_command.cpp
+Command show_command();    // show_command.cpp
 
 // A flag that several commands share.
 FlagUse data_flag();

@@ -73,3 +73,5 @@ DEFINE_int64(num_train, 1000, "images");
 DEFINE_int64(num_test, 250, "images");
 DEFINE_int64(image_size, 128, "px");
 DEFINE_double(unknown_fraction, 0.05, "share");
+DEFINE_int64(epoch, 1, "epoch");
+DEFINE_int64(num, 12, "images");

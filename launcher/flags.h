@@ -77,3 +77,5 @@ DECLARE_int64(num_train);
 DECLARE_int64(num_test);
 DECLARE_int64(image_size);
 DECLARE_double(unknown_fraction);
+DECLARE_int64(epoch);
+DECLARE_int64(num);

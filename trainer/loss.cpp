@@ -70,17 +70,23 @@ class BinaryCrossEntropy : public Loss {
   }
 };
 
-// Cross-entropy of softmax against class indices.
+// Cross-entropy of softmax against class indices, or against soft targets that sum to 1.
 class CrossEntropy : public Loss {
  public:
   explicit CrossEntropy(double label_smoothing) : label_smoothing_(label_smoothing) {}
   torch::Tensor operator()(const torch::Tensor& logits,
                            const torch::Tensor& targets) const override {
+    if (logits.dim() == 2 && logits.sizes() == targets.sizes() && targets.is_floating_point()) {
+      return at::cross_entropy_loss(widen(logits), targets, {}, at::Reduction::None, -100,
+                                    label_smoothing_)
+          .mean();
+    }
     const bool is_segmentation = is_map(logits, targets);
     const bool is_classification =
         logits.dim() == 2 && targets.dim() == 1 && logits.size(0) == targets.size(0);
     if (!is_segmentation && !is_classification) {
-      refuse("cross_entropy", logits, targets, "(B, K) with (B), or (B, K, H, W) with (B, H, W)");
+      refuse("cross_entropy", logits, targets,
+             "(B, K) with (B) or floats (B, K), or (B, K, H, W) with (B, H, W)");
     }
     // A classification may have more than 255 classes; there the mark of a missing label is
     // another.

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "data_shards/mix_recipe.h"
 #include "data_shards/transforms.h"
 #include "models/registry.h"
 #include "trainer/train.h"
@@ -172,6 +173,7 @@ const Schema& recipe_schema() {
         "fixed leaves of the gradient sum, a power of two; the number of real workers divides it. "
         "Batch norms see one logical worker's micro-batch");
     add_data_keys(result);
+    data_shards::add_mix_keys(&result);
     add_model_keys(result);
     add_optimization_keys(result);
     add_run_keys(result);

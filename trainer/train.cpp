@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "data_shards/mix_recipe.h"
 #include "models/weights.h"
 #include "trainer/evaluate.h"
 #include "trainer/manifest.h"
@@ -59,6 +60,8 @@ Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const 
   Trainee run;
   run.settings = settings;
   run.task = info.task;
+  run.num_classes = info.num_classes();
+  run.mix = data_shards::mix_options(recipe, *data.dataset, data.train_indices);
   run.steps_per_epoch = steps_per_epoch;
   run.schedule = schedule_options(recipe, steps_per_epoch);
   run.communicator = &communicator;

@@ -68,15 +68,30 @@ double mean_loss(const std::vector<double>& losses, const RunPosition& position)
   return sum / static_cast<double>(losses.size());
 }
 
-torch::Tensor leaf_loss(Trainee& run, const Batch& batch) {
+// Images and targets on the device, mixed where the recipe says so. `leaf`: of all ranks.
+data_shards::Mixed network_input(const Trainee& run, const Batch& batch,
+                                 const RunPosition& position, uint64_t leaf) {
   const torch::Device device = run.communicator->device();
-  const torch::Tensor images = batch.images.front().to(device, /*non_blocking=*/true);
+  data_shards::Mixed input{batch.images.front().to(device, /*non_blocking=*/true),
+                           targets_of(batch, run.task, device)};
+  if (!run.mix.is_on(position.epoch)) return input;
+  const auto step = static_cast<uint64_t>(position.global_step);
+  const data_shards::ImageSize size{static_cast<int>(input.images.size(2)),
+                                    static_cast<int>(input.images.size(3))};
+  const data_shards::MixDraw draw =
+      data_shards::draw_mix(run.mix, size, batch.masks,
+                            Rng(run.settings.seed, RandomPurpose::kMix, step, leaf));
+  return data_shards::apply_mix(draw, run.task, run.num_classes, input.images, input.targets);
+}
+
+torch::Tensor leaf_loss(Trainee& run, const data_shards::Mixed& input) {
   torch::Tensor logits;
   {
-    const AutocastGuard autocast(device, autocast_type(run.settings.precision));
-    logits = run.model->forward(images).logits;
+    const AutocastGuard autocast(run.communicator->device(),
+                                 autocast_type(run.settings.precision));
+    logits = run.model->forward(input.images).logits;
   }
-  return (*run.loss)(logits.to(torch::kFloat32), targets_of(batch, run.task, device));
+  return (*run.loss)(logits.to(torch::kFloat32), input.targets);
 }
 
 Batch next_batch(data_shards::Loader& loader) {
@@ -128,7 +143,7 @@ void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& bo
       torch::manual_seed(
           derive_seed(run.settings.seed, RandomPurpose::kDropout, step, global_leaf));
       run.reducer->begin_leaf(leaf);
-      const torch::Tensor loss = leaf_loss(run, batch);
+      const torch::Tensor loss = leaf_loss(run, network_input(run, batch, position, global_leaf));
       run.norms->collect();
       (run.scaler ? run.scaler->scale(loss) : loss).backward();
       run.reducer->end_leaf();

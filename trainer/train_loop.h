@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "data_shards/loader.h"
+#include "data_shards/mix.h"
 #include "models/vision_model.h"
 #include "trainer/checkpoint.h"
 #include "trainer/communicator.h"
@@ -45,6 +46,8 @@ struct Trainee {
   TrainSettings settings;
   ScheduleOptions schedule;
   data_shards::Task task = data_shards::Task::kMultiLabel;
+  int64_t num_classes = 0;
+  data_shards::MixOptions mix;
   int64_t steps_per_epoch = 0;
   Communicator* communicator = nullptr;
   std::shared_ptr<models::VisionModel> model;
@@ -66,7 +69,7 @@ std::function<std::optional<data_shards::MicroBatchPlan>()> plan_training(
     int64_t epochs, int64_t first_leaf, int64_t num_local_leaves);
 
 // Makes the rest of the epoch's steps and moves `position`.
-// Random: dropout, keyed by (seed, global step, leaf). Errors: DivergedError with epoch and step;
+// Random: dropout and mixing, keyed by (seed, global step, leaf). Errors: DivergedError with epoch and step;
 // those of loader and boundary.
 void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& boundary,
                      RunPosition& position);

@@ -39,6 +39,10 @@ void check_transforms(const Recipe& recipe, const TransformPipeline& train,
                 "image sizes may differ within a batch; add resize or center_crop, or set "
                 "eval.batch_size: 1");
   }
+  if (eval.has_batch_choices()) {
+    recipe.fail("data.eval_transforms",
+                "multi_scale draws sizes, so no two evaluations would be the same; use resize");
+  }
   if (train.channels() != eval.channels()) {
     recipe.fail("data.eval_transforms",
                 fmt::format("images have {} channels, but data.train_transforms gives {}",

@@ -364,6 +364,7 @@ TEST(Transforms, EverySchemaMakesAnOp) {
   for (const OpSchema& schema : transform_schemas()) {
     json given = json::object();
     if (schema.parameters.find("size")) given["size"] = {8};
+    if (schema.parameters.find("sizes")) given["sizes"] = {8, 16};
     EXPECT_NO_THROW(make_transform_op(make_op(schema.name, given))) << schema.name;
     EXPECT_FALSE(schema.help.empty());
   }

@@ -105,6 +105,22 @@ TEST(Loss, NothingLabelledGivesZeroAndNoGradient) {
   }
 }
 
+// By hand: softmax is (1/4, 3/4), so the loss is that distribution's entropy.
+TEST(Loss, CrossEntropyTakesSoftTargets) {
+  LossOptions options;
+  options.name = "cross_entropy";
+  const torch::Tensor logits = torch::tensor({{0.0, std::log(3.0)}});
+  const torch::Tensor soft = torch::tensor({{0.25, 0.75}});
+  EXPECT_NEAR((*make_loss(options))(logits, soft).item<double>(), 0.562335144618808, 1e-12);
+  // One-hot targets are class indices, smoothing included.
+  options.label_smoothing = 0.1;
+  const torch::Tensor more = torch::linspace(-2, 3, 20, torch::kFloat64).reshape({4, 5});
+  const torch::Tensor indices = torch::tensor({1, 4, 0, 2});
+  const torch::Tensor vectors = torch::eye(5, torch::kFloat64).index_select(0, indices);
+  EXPECT_NEAR((*make_loss(options))(more, vectors).item<double>(),
+              (*make_loss(options))(more, indices).item<double>(), 1e-12);
+}
+
 TEST(Loss, WrongShapesAreNamed) {
   for (const std::string& name : list_losses()) {
     LossOptions options;
