@@ -134,7 +134,7 @@ void require_a_promise(const RunRecord& record, const std::vector<std::string>& 
   }
   const bool has_spread = record.manifest.contains("seed_spread");
   const std::string text = join(reasons, "; ");
-  if (record.is_fastest() && !FLAGS_force) {
+  if (!record.is_worker_invariant() && !FLAGS_force) {
     throw UsageError(fmt::format("rerun: {}: {}; give --force to repeat it and compare its metrics",
                                  record.file.string(), reasons.front()));
   }

@@ -24,6 +24,7 @@ struct RunRecord {
   static RunRecord load(const std::filesystem::path& manifest_file);
   bool is_finished() const { return !manifest.at("final").is_null(); }
   bool is_fastest() const;                   // any of its processes reduced by plain all-reduce
+  bool is_worker_invariant() const;          // false: its bits depend on the number of workers
   std::vector<int64_t> world_sizes() const;  // over time, without repetitions
 };
 

@@ -146,6 +146,13 @@ bool RunRecord::is_fastest() const {
                      [](const Json& start) { return start.at("reduction") != "tree"; });
 }
 
+bool RunRecord::is_worker_invariant() const {
+  if (is_fastest()) return false;
+  const Json& starts = manifest.at("starts");
+  return std::all_of(starts.begin(), starts.end(),
+                     [](const Json& start) { return start.value("is_worker_invariant", true); });
+}
+
 std::vector<int64_t> RunRecord::world_sizes() const {
   std::vector<int64_t> sizes;
   for (const Json& start : manifest.at("starts")) {
@@ -191,6 +198,9 @@ std::vector<std::string> reasons_against_bits(const RunRecord& recorded,
   std::vector<std::string> reasons;
   if (recorded.is_fastest()) {
     reasons.emplace_back("it was made with --fastest, whose bits depend on the workers");
+  } else if (!recorded.is_worker_invariant()) {
+    reasons.emplace_back(
+        "it was made with model.batch_norm=sync, whose bits depend on the workers");
   }
   for (const Difference& difference : differences) {
     if (!difference.is_class) continue;

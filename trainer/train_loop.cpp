@@ -78,17 +78,15 @@ data_shards::Mixed network_input(const Trainee& run, const Batch& batch,
   const auto step = static_cast<uint64_t>(position.global_step);
   const data_shards::ImageSize size{static_cast<int>(input.images.size(2)),
                                     static_cast<int>(input.images.size(3))};
-  const data_shards::MixDraw draw =
-      data_shards::draw_mix(run.mix, size, batch.masks,
-                            Rng(run.settings.seed, RandomPurpose::kMix, step, leaf));
+  const data_shards::MixDraw draw = data_shards::draw_mix(
+      run.mix, size, batch.masks, Rng(run.settings.seed, RandomPurpose::kMix, step, leaf));
   return data_shards::apply_mix(draw, run.task, run.num_classes, input.images, input.targets);
 }
 
 torch::Tensor leaf_loss(Trainee& run, const data_shards::Mixed& input) {
   torch::Tensor logits;
   {
-    const AutocastGuard autocast(run.communicator->device(),
-                                 autocast_type(run.settings.precision));
+    const AutocastGuard autocast(run.communicator->device(), autocast_type(run.settings.precision));
     logits = run.model->forward(input.images).logits;
   }
   return (*run.loss)(logits.to(torch::kFloat32), input.targets);

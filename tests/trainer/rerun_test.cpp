@@ -101,7 +101,16 @@ TEST(RerunSurroundings, FastestPromisesNoBits) {
   record.manifest = manifest_with("2.11.0", "AVX2", "abc");
   record.manifest["starts"][0]["reduction"] = "all_reduce";
   EXPECT_TRUE(record.is_fastest());
+  EXPECT_FALSE(record.is_worker_invariant());
   EXPECT_THAT(reasons_against_bits(record, {}), Contains(HasSubstr("--fastest")));
+}
+
+TEST(RerunSurroundings, SynchronisedBatchNormsPromiseNoBits) {
+  RunRecord record;
+  record.manifest = manifest_with("2.11.0", "AVX2", "abc");
+  EXPECT_THAT(reasons_against_bits(record, {}), ::testing::IsEmpty());
+  record.manifest["starts"][0]["is_worker_invariant"] = false;
+  EXPECT_THAT(reasons_against_bits(record, {}), Contains(HasSubstr("batch_norm=sync")));
 }
 
 // Runs of two epochs on 24 drawn images.
