@@ -79,4 +79,9 @@ DeviceModule* load_device_module() {
   return module;
 }
 
+std::unique_ptr<CopyStream> make_copy_stream(torch::Device device) {
+  if (!device.is_cuda()) return nullptr;
+  return load_device_module()->make_copy_stream(device.index());
+}
+
 }  // namespace podium::trainer

@@ -14,6 +14,8 @@
 #include "base/text.h"
 #include "data_shards/mix_recipe.h"
 #include "models/weights.h"
+#include "trainer/batch_feed.h"
+#include "trainer/device_module.h"
 #include "trainer/evaluate.h"
 #include "trainer/manifest.h"
 #include "trainer/precise_norms.h"
@@ -129,12 +131,12 @@ struct Outcome {
 
 // All epochs from `position` on.
 Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions& evaluation,
-                   const data_shards::TrainSampler& sampler, data_shards::Loader& loader,
-                   RunKeeper& keeper, RunPosition position) {
+                   const data_shards::TrainSampler& sampler, BatchFeed& feed, RunKeeper& keeper,
+                   RunPosition position) {
   Outcome outcome;
   StateCheck check(run, keeper);
   while (position.epoch < run.settings.epochs) {
-    train_one_epoch(run, loader, check, position);
+    train_one_epoch(run, feed, check, position);
     const StateDigests digests = check.after_epoch(position);
     const int64_t epoch = position.epoch + 1;
     const bool is_last = epoch == run.settings.epochs;
@@ -314,11 +316,14 @@ TrainResult train(const TrainOptions& options) {
       plan_training(sampler, start.position, settings.epochs, run.reducer->first_leaf(),
                     run.reducer->num_local_leaves()),
       /*is_training=*/true, data.train_loader);
+  const std::unique_ptr<CopyStream> copy_stream = make_copy_stream(communicator->device());
+  BatchFeed feed([&] { return loader.next(); }, info.task, communicator->device(),
+                 copy_stream.get());
   Outcome outcome;
   {
     RunKeeper keeper(directory, facts.identity, run, loader, signals, manifest.get(),
                      start.position);
-    outcome = run_epochs(run, data, evaluation_options(data, info, run), *sampler, loader, keeper,
+    outcome = run_epochs(run, data, evaluation_options(data, info, run), *sampler, feed, keeper,
                          start.position);
   }
   const auto bad_samples = all_bad_samples(loader, outcome.evaluation, *communicator);

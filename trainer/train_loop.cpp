@@ -68,7 +68,7 @@ double mean_loss(const std::vector<double>& losses, const RunPosition& position)
   return sum / static_cast<double>(losses.size());
 }
 
-// Images and targets on the device, mixed where the recipe says so. `leaf`: of all ranks.
+// Images and targets, mixed where the recipe says so. `leaf`: of all ranks.
 data_shards::Mixed network_input(const Trainee& run, const Batch& batch,
                                  const RunPosition& position, uint64_t leaf) {
   const torch::Device device = run.communicator->device();
@@ -90,12 +90,6 @@ torch::Tensor leaf_loss(Trainee& run, const data_shards::Mixed& input) {
     logits = run.model->forward(input.images).logits;
   }
   return (*run.loss)(logits.to(torch::kFloat32), input.targets);
-}
-
-Batch next_batch(data_shards::Loader& loader) {
-  std::optional<Batch> batch = loader.next();
-  if (!batch) throw InternalError("the training loader ended before the last step");
-  return std::move(*batch);
 }
 
 // Loss scales below this do not come from a few overflows.
@@ -128,15 +122,14 @@ double update(Trainee& run, const StepFacts& facts, const RunPosition& position)
 
 }  // namespace
 
-void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& boundary,
-                     RunPosition& position) {
+void train_one_epoch(Trainee& run, BatchFeed& feed, StepBoundary& boundary, RunPosition& position) {
   run.model->train();
   while (position.step < run.steps_per_epoch) {
     const auto step = static_cast<uint64_t>(position.global_step);
     std::vector<torch::Tensor> losses;
     run.reducer->begin_step();
     for (int64_t leaf = 0; leaf < run.reducer->num_local_leaves(); ++leaf) {
-      const Batch batch = next_batch(loader);
+      const DeviceBatch batch = feed.next();
       const auto global_leaf = static_cast<uint64_t>(run.reducer->first_leaf() + leaf);
       torch::manual_seed(
           derive_seed(run.settings.seed, RandomPurpose::kDropout, step, global_leaf));
@@ -144,6 +137,7 @@ void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& bo
       const torch::Tensor loss = leaf_loss(run, network_input(run, batch, position, global_leaf));
       run.norms->collect();
       (run.scaler ? run.scaler->scale(loss) : loss).backward();
+      feed.prefetch();
       run.reducer->end_leaf();
       losses.push_back(loss.detach());
     }
@@ -205,10 +199,7 @@ void Trainee::load_state(const CheckpointTensors& state) {
 }
 
 torch::Tensor targets_of(const Batch& batch, Task task, torch::Device device) {
-  const torch::Tensor& targets = task == Task::kMultiLabel    ? batch.class_vectors
-                                 : task == Task::kSingleLabel ? batch.class_indices
-                                                              : batch.masks;
-  return targets.to(device, /*non_blocking=*/true);
+  return host_targets(batch, task).to(device, /*non_blocking=*/true);
 }
 
 torch::ScalarType autocast_type(const std::string& precision) {

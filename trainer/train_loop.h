@@ -10,6 +10,7 @@
 #include "data_shards/loader.h"
 #include "data_shards/mix.h"
 #include "models/vision_model.h"
+#include "trainer/batch_feed.h"
 #include "trainer/checkpoint.h"
 #include "trainer/communicator.h"
 #include "trainer/ema.h"
@@ -69,10 +70,9 @@ std::function<std::optional<data_shards::MicroBatchPlan>()> plan_training(
     int64_t epochs, int64_t first_leaf, int64_t num_local_leaves);
 
 // Makes the rest of the epoch's steps and moves `position`.
-// Random: dropout and mixing, keyed by (seed, global step, leaf). Errors: DivergedError with epoch and step;
-// those of loader and boundary.
-void train_one_epoch(Trainee& run, data_shards::Loader& loader, StepBoundary& boundary,
-                     RunPosition& position);
+// Random: dropout and mixing, keyed by (seed, global step, leaf). Errors: DivergedError with epoch
+// and step; those of loader and boundary.
+void train_one_epoch(Trainee& run, BatchFeed& feed, StepBoundary& boundary, RunPosition& position);
 
 // The type of matrix products under "fp32", "bf16" or "fp16".
 torch::ScalarType autocast_type(const std::string& precision);
