@@ -6,10 +6,14 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace podium::models {
+
+// Parameters and buffers by name.
+using StateDict = std::map<std::string, torch::Tensor>;
 
 enum class ModelTask { kClassification, kSegmentation };
 
@@ -31,7 +35,13 @@ struct ModelOptions {
   std::string head = "linear";  // classification: "linear"; segmentation models bring their own
   int64_t num_classes = 1;
   int64_t in_channels = 3;
-  double drop_rate = 0.0;  // dropout before the head, in [0, 1)
+  double drop_rate = 0.0;       // dropout before the head, in [0, 1)
+  double drop_path_rate = 0.0;  // stochastic depth of the last block, in [0, 1); rises linearly
+  int64_t image_size = 0;       // px, for which tables of positions are made; 0: the model's own
+  int64_t window_size = 0;      // patches, of window attention; 0: the model's own
+  std::string pool;             // how tokens become features; "": the model's own
+  std::string naming = "timm";  // whose behaviour is followed where definitions differ: "timm",
+                                // "official", "transformers"
 };
 
 // Logits (B, K) or (B, K, H, W) at the input's size, and the features before the head.
@@ -58,6 +68,9 @@ class VisionModel : public torch::nn::Module {
   // Name of the first convolution's weight, which is adapted to another number of input channels:
   // "conv1.weight".
   virtual std::string first_convolution() const = 0;
+  // Fits tables of positions in published weights to this model, before names and shapes are
+  // compared.
+  virtual void adapt_weights(StateDict&) const {}
   // The part that published classification weights fit: the model itself, or a segmentation model's
   // encoder.
   virtual VisionModel& backbone() { return *this; }

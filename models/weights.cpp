@@ -202,6 +202,7 @@ LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
   StateDict wanted = state_dict(model);
   StateDict found = strip_prefix(weights, options.prefix);
   LoadReport report;
+  model.adapt_weights(found);
   if (options.adapt_first_convolution) {
     report.is_first_convolution_adapted = adapt_first_convolution(model, wanted, found);
   }
