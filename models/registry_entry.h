@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "models/vision_model.h"
@@ -11,9 +12,20 @@ namespace podium::models {
 
 using ModelBuilder = std::shared_ptr<VisionModel> (*)(const ModelOptions&);
 
+// A published way to name (and sometimes to fuse) a model's parameters, besides the model's own.
+struct Naming {
+  std::string name;  // "timm", "transformers", "torchvision", "official"
+  // Whether a file's keys are in this naming and in no other of the model.
+  bool (*matches)(const StateDict&) = nullptr;
+  // To the model's own names and back; names of a head that they do not know pass through.
+  StateDict (*to_own)(const StateDict&) = nullptr;
+  StateDict (*from_own)(const StateDict&) = nullptr;
+};
+
 struct RegistryEntry {
   ModelInfo info;
   ModelBuilder build = nullptr;
+  std::vector<Naming> namings = {};  // the first is the model's own; empty: it has one
 };
 using RegistryEntries = std::vector<RegistryEntry>;
 

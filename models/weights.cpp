@@ -206,6 +206,7 @@ LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
   if (options.adapt_first_convolution) {
     report.is_first_convolution_adapted = adapt_first_convolution(model, wanted, found);
   }
+  model.adapt_weights(found);
   if (!options.is_strict) report.left_out = leave_head_out(model, wanted, found);
   // Files older than this counter lack it; torch.nn reads them with a counter of 0 too.
   for (auto& [name, tensor] : wanted) {
