@@ -12,6 +12,7 @@
 #include "models/head.h"
 #include "models/init.h"
 #include "models/resnet.h"
+#include "models/vit.h"
 
 namespace podium::models {
 namespace {
@@ -21,7 +22,7 @@ const RegistryEntries& entries() {
   static const RegistryEntries kEntries = [] {
     RegistryEntries all;
     for (const RegistryEntries& family :
-         {color_histogram_entries(), fpn_entries(), resnet_entries()}) {
+         {color_histogram_entries(), fpn_entries(), resnet_entries(), vit_entries()}) {
       all.insert(all.end(), family.begin(), family.end());
     }
     std::sort(all.begin(), all.end(),

@@ -1,6 +1,8 @@
 // Layers of vision transformers.
 #include "models/transformer_layers.h"
 
+#include <fmt/format.h>
+
 #include "base/error.h"
 
 namespace podium::models {
@@ -60,6 +62,18 @@ torch::Tensor MlpImpl::forward(const torch::Tensor& input) {
   if (kind_ == MlpKind::kGelu) return fc2_(at::gelu(hidden));
   const std::vector<torch::Tensor> halves = hidden.chunk(2, -1);
   return fc2_(at::silu(halves[0]) * halves[1]);
+}
+
+void check_sides(const std::string& model, const torch::Tensor& images, int64_t multiple) {
+  const int64_t height = images.size(2), width = images.size(3);
+  if (height % multiple == 0 && width % multiple == 0) return;
+  const auto above = [multiple](int64_t side) {
+    return (side + multiple - 1) / multiple * multiple;
+  };
+  throw UsageError(fmt::format(
+      "model {}: images are {} x {} px, expected sides that are multiples of {}; resize them to {} "
+      "x {}",
+      model, height, width, multiple, above(height), above(width)));
 }
 
 PatchEmbeddingImpl::PatchEmbeddingImpl(PatchEmbeddingOptions options) {

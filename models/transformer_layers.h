@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "models/layers.h"
@@ -71,6 +72,10 @@ class MlpImpl : public torch::nn::Module {
   MlpKind kind_;
 };
 TORCH_MODULE(Mlp);
+
+// Errors: UsageError naming the nearest size above when a side of images (B, C, H, W) is no
+// multiple of `multiple` px.
+void check_sides(const std::string& model, const torch::Tensor& images, int64_t multiple);
 
 struct PatchEmbeddingOptions {
   int64_t in_channels = 3;
