@@ -114,6 +114,13 @@ torch::Tensor relative_position_index(Grid window, bool has_class_token) {
   return index.flatten();
 }
 
+torch::Tensor relative_bias(const torch::Tensor& table, const torch::Tensor& index) {
+  const auto side =
+      static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(index.size(0)))));
+  // An embedding's gradient sums in a fixed order on every device.
+  return at::embedding(table, index).t().reshape({-1, side, side});
+}
+
 torch::Tensor resize_relative_table(const torch::Tensor& table, Grid window, int64_t num_extra) {
   const int64_t side = square_side(table.size(0) - num_extra, "relative position table");
   const int64_t height = 2 * window[0] - 1, width = 2 * window[1] - 1;

@@ -36,6 +36,9 @@ torch::Tensor resample_position_table(const torch::Tensor& table, int64_t num_pr
 // Shapes: -> (N * N) int64, N = h * w (+ 1).
 torch::Tensor relative_position_index(Grid window, bool has_class_token);
 
+// Looks a table up by such an index. Shapes: table (rows, heads), index (N * N) -> (heads, N, N).
+torch::Tensor relative_bias(const torch::Tensor& table, const torch::Tensor& index);
+
 // Resizes a table of relative positions to another window as timm does: linearly between source
 // positions in geometric progression, so that near offsets keep their resolution. Extra rows at the
 // end (class token) stay.

@@ -7,11 +7,13 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/beit.h"
 #include "models/color_histogram.h"
 #include "models/fpn.h"
 #include "models/head.h"
 #include "models/init.h"
 #include "models/resnet.h"
+#include "models/swin.h"
 #include "models/vit.h"
 
 namespace podium::models {
@@ -21,8 +23,8 @@ namespace {
 const RegistryEntries& entries() {
   static const RegistryEntries kEntries = [] {
     RegistryEntries all;
-    for (const RegistryEntries& family :
-         {color_histogram_entries(), fpn_entries(), resnet_entries(), vit_entries()}) {
+    for (const RegistryEntries& family : {beit_entries(), color_histogram_entries(), fpn_entries(),
+                                          resnet_entries(), swin_entries(), vit_entries()}) {
       all.insert(all.end(), family.begin(), family.end());
     }
     std::sort(all.begin(), all.end(),

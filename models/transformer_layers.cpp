@@ -91,6 +91,12 @@ torch::Tensor PatchEmbeddingImpl::forward(const torch::Tensor& images) {
   return norm_ ? norm_(tokens) : tokens;
 }
 
+torch::Tensor attend(const AttentionHeads& heads, const std::optional<torch::Tensor>& bias,
+                     std::optional<double> scale) {
+  return at::scaled_dot_product_attention(heads.query, heads.key, heads.value, bias,
+                                          /*dropout_p=*/0.0, /*is_causal=*/false, scale);
+}
+
 AttentionProjectionsImpl::AttentionProjectionsImpl(AttentionOptions options) : options_(options) {
   const int64_t num_channels = options.num_channels;
   if (num_channels % options.num_heads != 0) {
@@ -108,7 +114,7 @@ AttentionProjectionsImpl::AttentionProjectionsImpl(AttentionOptions options) : o
                      LinearOptions{.init = WeightInit::kNormal02, .gain = options.output_gain}));
 }
 
-AttentionProjectionsImpl::Heads AttentionProjectionsImpl::split(const torch::Tensor& tokens) {
+AttentionHeads AttentionProjectionsImpl::split(const torch::Tensor& tokens) {
   torch::Tensor bias = qkv_->bias;
   if (options_.has_split_bias) bias = at::cat({q_bias_, at::zeros_like(q_bias_), v_bias_});
   const torch::Tensor heads = at::linear(tokens, qkv_->weight, bias)
@@ -128,10 +134,8 @@ std::vector<ParameterRule> AttentionProjectionsImpl::parameter_rules() {
           {"v_bias", v_bias_, Distribution::kConstant, 0.0}};
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& tokens,
-                                     const std::optional<torch::Tensor>& bias) {
-  const Heads heads = split(tokens);
-  return join(at::scaled_dot_product_attention(heads.query, heads.key, heads.value, bias));
+torch::Tensor AttentionImpl::forward(const torch::Tensor& tokens) {
+  return join(attend(split(tokens)));
 }
 
 }  // namespace podium::models

@@ -104,21 +104,26 @@ struct AttentionOptions {
   double output_gain = 1.0;  // factor on the first values of proj's weight
 };
 
+struct AttentionHeads {
+  torch::Tensor query, key, value;  // (B, heads, N, C / heads)
+};
+
+// softmax(scale q k^T + bias) v, fused where libtorch has a kernel for it.
+// Shapes: bias broadcastable to (B, heads, N, N) -> (B, heads, N, C / heads). `scale`: by default
+// 1 / sqrt(C / heads).
+torch::Tensor attend(const AttentionHeads& heads,
+                     const std::optional<torch::Tensor>& bias = std::nullopt,
+                     std::optional<double> scale = std::nullopt);
+
 // The projections around self attention: qkv before, proj after.
 class AttentionProjectionsImpl : public torch::nn::Module, public Initialised {
  public:
   explicit AttentionProjectionsImpl(AttentionOptions options);
-  struct Heads {
-    torch::Tensor query, key, value;  // (B, heads, N, C / heads), views of one tensor
-  };
-  // Shapes: (B, N, C).
-  Heads split(const torch::Tensor& tokens);
+  // Shapes: (B, N, C); the heads are views of one tensor.
+  AttentionHeads split(const torch::Tensor& tokens);
   // Shapes: (B, heads, N, C / heads) -> (B, N, C).
   torch::Tensor join(const torch::Tensor& values);
   std::vector<ParameterRule> parameter_rules() override;
-
- protected:
-  const AttentionOptions& options() const { return options_; }
 
  private:
   AttentionOptions options_;
@@ -126,13 +131,11 @@ class AttentionProjectionsImpl : public torch::nn::Module, public Initialised {
   torch::Tensor q_bias_, v_bias_;  // undefined without the split form
 };
 
-// softmax(q k^T / sqrt(C / heads) + bias) v. Shapes: tokens (B, N, C), bias broadcastable to (B,
-// heads, N, N) -> (B, N, C).
+// Plain self attention. Shapes: (B, N, C) -> same.
 class AttentionImpl : public AttentionProjectionsImpl {
  public:
   using AttentionProjectionsImpl::AttentionProjectionsImpl;
-  torch::Tensor forward(const torch::Tensor& tokens,
-                        const std::optional<torch::Tensor>& bias = std::nullopt);
+  torch::Tensor forward(const torch::Tensor& tokens);
 };
 TORCH_MODULE(Attention);
 

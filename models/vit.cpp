@@ -37,7 +37,8 @@ int64_t num_features(VitPool pool, int64_t num_channels) {
 
 // The definitions other than timm's keep the published table whatever the images' size.
 int64_t table_side(const ModelOptions& options, const VitLayout& layout) {
-  const bool is_fixed = options.naming != "timm" || options.image_size == 0;
+  const bool is_fixed =
+      options.naming == "official" || options.naming == "transformers" || options.image_size == 0;
   const int64_t size = is_fixed ? layout.image_size : options.image_size;
   if (size % layout.patch_size != 0) {
     throw UsageError(fmt::format("model {}: image_size is {}, expected a multiple of {}",
@@ -78,7 +79,7 @@ torch::Tensor VitBlockImpl::forward(const torch::Tensor& tokens) {
 }
 
 Vit::Vit(const ModelOptions& options, const VitLayout& layout)
-    : VisionModel(options),
+    : Classifier(options),
       layout_(layout),
       pool_(parse_pool(options)),
       num_prefix_(1 + layout.num_registers),
@@ -122,35 +123,56 @@ torch::Tensor Vit::embed(const torch::Tensor& images) {
   return at::cat({cls_token, reg_token_.expand({batch_size, -1, -1}), patches + positions}, 1);
 }
 
-torch::Tensor Vit::pool_tokens(const torch::Tensor& last,
-                               const std::vector<torch::Tensor>& last_four) {
-  const auto mean_of_patches = [this](const torch::Tensor& tokens) {
-    return tokens.slice(1, num_prefix_).mean(1);
-  };
-  if (pool_ == VitPool::kAverage) return norm_(mean_of_patches(last));
-  // The norm acts on each token alone: only the class token is needed.
-  if (pool_ == VitPool::kToken) return norm_(last.select(1, 0));
-  std::vector<torch::Tensor> parts;
-  if (pool_ == VitPool::kLastFour) {
-    for (const torch::Tensor& tokens : last_four) parts.push_back(norm_(tokens.select(1, 0)));
-    parts.push_back(mean_of_patches(norm_(last)));
-  } else {
-    const torch::Tensor tokens = norm_(last);
-    parts = {tokens.select(1, 0), mean_of_patches(tokens)};
+torch::Tensor Vit::run_blocks(const torch::Tensor& images, std::vector<torch::Tensor>* last_four) {
+  torch::Tensor tokens = embed(images);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    tokens = blocks_[i](tokens);
+    if (last_four != nullptr && i + kNumLast >= blocks_.size()) last_four->push_back(tokens);
   }
-  return at::cat(parts, 1);
+  return tokens;
+}
+
+torch::Tensor Vit::forward_features(const torch::Tensor& images) {
+  const torch::Tensor tokens = run_blocks(images, nullptr);
+  return pool_ == VitPool::kAverage ? tokens : norm_(tokens);
+}
+
+ModelOutput Vit::classify(const torch::Tensor& features) {
+  if (!head_) return {features, features, {}};
+  return {head_(at::dropout(features, options().drop_rate, is_training())), features, {}};
+}
+
+ModelOutput Vit::forward_head(const torch::Tensor& features) {
+  ModelOutput output;
+  if (pool_ == VitPool::kToken) {
+    output = classify(features.select(1, 0));
+  } else {
+    const torch::Tensor mean = features.slice(1, num_prefix_).mean(1);
+    output = classify(pool_ == VitPool::kAverage ? norm_(mean)
+                                                 : at::cat({features.select(1, 0), mean}, 1));
+  }
+  output.unpooled = features;
+  return output;
 }
 
 ModelOutput Vit::forward(const torch::Tensor& images) {
-  torch::Tensor tokens = embed(images);
-  std::vector<torch::Tensor> last_four;
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    tokens = blocks_[i](tokens);
-    if (pool_ == VitPool::kLastFour && i + kNumLast >= blocks_.size()) last_four.push_back(tokens);
+  if (pool_ != VitPool::kLastFour || options().num_classes == 0) {
+    return Classifier::forward(images);
   }
-  const torch::Tensor features = pool_tokens(tokens, last_four);
-  if (!head_) return {features, features};
-  return {head_(at::dropout(features, options().drop_rate, is_training())), features};
+  std::vector<torch::Tensor> last_four, parts;
+  const torch::Tensor unpooled = norm_(run_blocks(images, &last_four));
+  // The norm acts on each token alone: of the earlier blocks only the class token is needed.
+  for (const torch::Tensor& tokens : last_four) parts.push_back(norm_(tokens.select(1, 0)));
+  parts.push_back(unpooled.slice(1, num_prefix_).mean(1));
+  ModelOutput output = classify(at::cat(parts, 1));
+  output.unpooled = unpooled;
+  return output;
+}
+
+torch::Tensor Vit::feature_map(const torch::Tensor& features, int64_t height, int64_t width) const {
+  return features.slice(1, num_prefix_)
+      .transpose(1, 2)
+      .unflatten(2, {height / layout_.patch_size, width / layout_.patch_size});
 }
 
 void Vit::adapt_weights(StateDict& weights) const {

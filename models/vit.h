@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "models/classifier.h"
 #include "models/position_embedding.h"
 #include "models/registry_entry.h"
 #include "models/transformer_layers.h"
-#include "models/vision_model.h"
 
 namespace podium::models {
 
@@ -58,11 +58,16 @@ enum class VitPool {
 // features (B, C, 2 C or 5 C). The position table is resampled to the images' grid in each forward
 // pass, by the rule of options().naming.
 // Errors: UsageError for other sides and unknown pools.
-class Vit : public VisionModel, public Initialised {
+class Vit : public Classifier, public Initialised {
  public:
   Vit(const ModelOptions& options, const VitLayout& layout);
   ModelOutput forward(const torch::Tensor& images) override;
-  std::vector<std::string> head_prefixes() const override { return {"head."}; }
+  torch::Tensor forward_features(const torch::Tensor& images) override;
+  ModelOutput forward_head(const torch::Tensor& features) override;
+  torch::Tensor feature_map(const torch::Tensor& features, int64_t height,
+                            int64_t width) const override;
+  int64_t map_channels() const override { return layout_.num_channels; }
+  std::string head_name() const override { return "head"; }
   std::string first_convolution() const override { return "patch_embed.proj.weight"; }
   // Resamples the position table as timm does when it loads.
   void adapt_weights(StateDict& weights) const override;
@@ -71,8 +76,9 @@ class Vit : public VisionModel, public Initialised {
  private:
   // Tokens before the first block. Shapes: -> (B, prefix + patches, C).
   torch::Tensor embed(const torch::Tensor& images);
-  // Shapes: tokens after the last block, tokens after each of the last four -> (B, D).
-  torch::Tensor pool_tokens(const torch::Tensor& last, const std::vector<torch::Tensor>& last_four);
+  // Tokens after the last block, and appended to `last_four` those after each of the last four.
+  torch::Tensor run_blocks(const torch::Tensor& images, std::vector<torch::Tensor>* last_four);
+  ModelOutput classify(const torch::Tensor& features);
 
   VitLayout layout_;
   VitPool pool_;
