@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "models/vit_naming.h"
 
 namespace podium::models {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 constexpr int64_t kPatchSize = 16;  // px
 constexpr int64_t kMlpRatio = 4;
 constexpr int64_t kNumClassOffsets = 3;  // rows of a table for pairs with the class token
-constexpr double kNormEps = 1e-6;
+constexpr double kTransformersNormEps = 1e-12;
 constexpr double kHeadGain = 0.001;
 
 torch::Tensor empty_table(Grid grid, int64_t num_heads) {
@@ -93,14 +94,14 @@ BeitBlockImpl::BeitBlockImpl(const BeitLayout& layout, Grid grid, int64_t number
   const double gain = 1.0 / std::sqrt(2.0 * static_cast<double>(number + 1));
   gamma_1_ = register_parameter("gamma_1", torch::empty({num_channels}));
   gamma_2_ = register_parameter("gamma_2", torch::empty({num_channels}));
-  norm1_ = register_module("norm1", LayerNorm(num_channels, kNormEps));
+  norm1_ = register_module("norm1", LayerNorm(num_channels, layout.norm_eps));
   attn_ = register_module(
       "attn", BeitAttention(AttentionOptions{.num_channels = num_channels,
                                              .num_heads = layout.num_heads,
                                              .has_split_bias = true,
                                              .output_gain = gain},
                             layout.has_shared_table ? std::nullopt : std::optional<Grid>(grid)));
-  norm2_ = register_module("norm2", LayerNorm(num_channels, kNormEps));
+  norm2_ = register_module("norm2", LayerNorm(num_channels, layout.norm_eps));
   mlp_ = register_module("mlp", Mlp(num_channels, kMlpRatio * num_channels, MlpKind::kGelu, gain));
 }
 
@@ -124,6 +125,7 @@ Beit::Beit(const ModelOptions& options, const BeitLayout& layout)
     throw UsageError(fmt::format("model {}: unknown pool \"{}\"; pools are avg, token",
                                  options.name, options.pool));
   }
+  if (options.naming == "transformers") layout_.norm_eps = kTransformersNormEps;
   if (options.image_size > 0) layout_.image_size = options.image_size;
   if (layout_.image_size % kPatchSize != 0) {
     throw UsageError(fmt::format("model {}: image_size is {}, expected a multiple of {}",
@@ -144,9 +146,10 @@ Beit::Beit(const ModelOptions& options, const BeitLayout& layout)
   const std::vector<double> rates = drop_path_rates(options.drop_path_rate, layout.depth);
   for (int64_t i = 0; i < layout.depth; ++i) {
     blocks_.push_back(container->register_module(
-        std::to_string(i), BeitBlock(layout, grid_, i, rates[static_cast<size_t>(i)])));
+        std::to_string(i), BeitBlock(layout_, grid_, i, rates[static_cast<size_t>(i)])));
   }
-  norm_ = register_module(has_mean_pool_ ? "fc_norm" : "norm", LayerNorm(num_channels, kNormEps));
+  norm_ = register_module(has_mean_pool_ ? "fc_norm" : "norm",
+                          LayerNorm(num_channels, layout_.norm_eps));
   if (options.num_classes == 0) return;
   head_ = register_module("head",
                           Linear(num_channels, options.num_classes,
@@ -220,7 +223,7 @@ RegistryEntries beit_entries() {
     if (!row.is_v2) info.mean = info.std = {0.5f, 0.5f, 0.5f};
     info.help =
         fmt::format("{}-{}/16", row.is_v2 ? "BEiT-v2" : "BEiT", row.layout.depth == 12 ? "B" : "L");
-    entries.push_back({info, build});
+    entries.push_back({info, build, beit_namings()});
   }
   return entries;
 }

@@ -22,6 +22,7 @@ struct BeitLayout {
   int64_t num_heads = 12;
   int64_t image_size = 224;       // px
   double layer_scale = 0.1;       // first value
+  double norm_eps = 1e-6;         // 1e-12 in transformers
   bool has_shared_table = false;  // one table of relative positions for all blocks (pretraining)
 };
 // Errors: InternalError for names that are no BEiT's.

@@ -15,11 +15,12 @@ using ModelBuilder = std::shared_ptr<VisionModel> (*)(const ModelOptions&);
 // A published way to name (and sometimes to fuse) a model's parameters, besides the model's own.
 struct Naming {
   std::string name;  // "timm", "transformers", "torchvision", "official"
-  // Whether a file's keys are in this naming and in no other of the model.
-  bool (*matches)(const StateDict&) = nullptr;
-  // To the model's own names and back; names of a head that they do not know pass through.
+  std::string key;   // a name that files in this naming have and those in the others have not
+  // To the model's own names and back; null: they are these. Names of attached heads pass through.
   StateDict (*to_own)(const StateDict&) = nullptr;
   StateDict (*from_own)(const StateDict&) = nullptr;
+  // Gradients by the model's own names to the naming's; null: as from_own.
+  StateDict (*gradients_from_own)(const StateDict&) = nullptr;
 };
 
 struct RegistryEntry {

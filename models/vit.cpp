@@ -14,7 +14,10 @@ constexpr double kTokenDeviation = 1e-6;  // first values of class token and reg
 constexpr double kPositionDeviation = 0.02;
 constexpr size_t kNumLast = 4;  // blocks that VitPool::kLastFour reads
 
+// The definitions of DINOv2 other than timm's classify from class token and mean of the patches.
 VitPool parse_pool(const ModelOptions& options) {
+  const bool is_timm = options.naming.empty() || options.naming == "timm";
+  if (options.pool.empty() && !is_timm) return VitPool::kTokenAverage;
   if (options.pool.empty() || options.pool == "token") return VitPool::kToken;
   if (options.pool == "avg") return VitPool::kAverage;
   if (options.pool == "token_avg") return VitPool::kTokenAverage;

@@ -49,7 +49,8 @@ TORCH_MODULE(VitBlock);
 enum class VitPool {
   kToken,         // "token", the model's own: the class token
   kAverage,       // "avg": mean of the patches, normalised afterwards (fc_norm takes norm's place)
-  kTokenAverage,  // "token_avg": class token and mean of the patches, 2 C values
+  kTokenAverage,  // "token_avg": class token and mean of the patches, 2 C values; own
+                  // to DINOv2 in the namings of transformers and its repository
   kLastFour,      // "last4": class tokens after each of the last four blocks, and the mean of the
                   // patches, 5 C values (DINOv2's linear classifier on four blocks)
 };

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "models/vit.h"
+#include "models/vit_naming.h"
 
 namespace podium::models {
 namespace {
@@ -108,7 +109,8 @@ RegistryEntries vit_entries() {
       info.mean = info.std = {0.5f, 0.5f, 0.5f};
     }
     info.help = row.help;
-    entries.push_back({info, build});
+    entries.push_back(
+        {info, build, is_dinov2(row.layout) ? dinov2_namings() : std::vector<Naming>{}});
   }
   return entries;
 }
