@@ -106,7 +106,8 @@ void Swin::add_stage(torch::nn::Module& layers, size_t number, const std::vector
     stage.downsample = container->register_module(
         "downsample", PatchMerging(channels_of(layout_, number - 1), layout_.is_v2));
   }
-  const int64_t side = std::max<int64_t>(layout_.image_size / kPatchSize >> number, 1);
+  int64_t side = layout_.image_size / kPatchSize;
+  for (size_t halvings = 0; halvings < number; ++halvings) side = (side + 1) / 2;
   for (const bool is_shifted : {false, true}) {
     stage.grids[is_shifted] = fit_windows({side, side}, layout_.window_size, is_shifted);
   }

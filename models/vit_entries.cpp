@@ -83,6 +83,11 @@ const std::vector<Row>& rows() {
 
 bool is_dinov2(const VitLayout& layout) { return layout.layer_scale != 0; }
 
+// DINO's weights and DINOv2's; the others take inputs in [-1, 1].
+bool has_imagenet_normalisation(const Row& row) {
+  return is_dinov2(row.layout) || std::string(row.name) == "vit_small_patch8_224";
+}
+
 }  // namespace
 
 VitLayout vit_layout(const std::string& name) {
@@ -102,12 +107,8 @@ RegistryEntries vit_entries() {
     info.name = row.name;
     info.family = "vit";
     info.image_size = row.layout.image_size;
-    if (is_dinov2(row.layout)) {
-      info.naming = "timm, transformers, official";
-    } else {
-      info.naming = "timm";
-      info.mean = info.std = {0.5f, 0.5f, 0.5f};
-    }
+    info.naming = is_dinov2(row.layout) ? "timm, transformers, official" : "timm";
+    if (!has_imagenet_normalisation(row)) info.mean = info.std = {0.5f, 0.5f, 0.5f};
     info.help = row.help;
     entries.push_back(
         {info, build, is_dinov2(row.layout) ? dinov2_namings() : std::vector<Naming>{}});

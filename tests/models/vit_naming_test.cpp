@@ -83,7 +83,7 @@ TEST(VitNaming, TransformersSplitsTheProjections) {
                            "dinov2.layernorm.weight", "classifier.weight"}) {
     EXPECT_TRUE(theirs.contains(name)) << name;
   }
-  EXPECT_EQ(theirs.size(), 28u);  // 18 of the block, 6 before, 4 after
+  EXPECT_EQ(theirs.size(), 27u);  // 18 of the block, 5 before, 4 after
   EXPECT_TRUE(torch::equal(theirs.at(block + "attention.attention.value.weight"),
                            own.at("blocks.0.attn.qkv.weight").slice(0, 96)));
   EXPECT_EQ(theirs.at("dinov2.embeddings.mask_token").sizes(), (std::vector<int64_t>{1, 48}));
