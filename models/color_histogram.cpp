@@ -81,7 +81,7 @@ torch::Tensor ColorHistogram::features(const torch::Tensor& images) const {
 ModelOutput ColorHistogram::forward(const torch::Tensor& images) {
   check_images(images);
   const torch::Tensor values = features(images);
-  return {fc_(at::dropout(values, options().drop_rate, is_training())), values};
+  return {fc_(at::dropout(values, options().drop_rate, is_training())), values, {}};
 }
 
 RegistryEntries color_histogram_entries() {

@@ -113,8 +113,9 @@ std::vector<torch::Tensor> Fpn::forward_pyramid(const torch::Tensor& images) {
 }
 
 ModelOutput Fpn::forward(const torch::Tensor& images) {
-  const torch::Tensor features = decoder_(forward_pyramid(images));
-  return {upsample_bilinear(classifier_(features), 4), features};
+  const std::vector<torch::Tensor> maps = forward_pyramid(images);
+  const torch::Tensor features = decoder_(maps);
+  return {upsample_bilinear(classifier_(features), 4), features, maps.back()};
 }
 
 RegistryEntries fpn_entries() {

@@ -17,6 +17,8 @@ ParameterRule weight_rule(const torch::Tensor& weight, WeightInit init) {
       return {"weight", weight, Distribution::kUniform, std::sqrt(6.0 / fan_in)};
     case WeightInit::kXavierUniform:
       return {"weight", weight, Distribution::kUniform, std::sqrt(6.0 / (fan_in + fan_out))};
+    case WeightInit::kNormal02:
+      return {"weight", weight, Distribution::kNormal, 0.02};
     case WeightInit::kTorchDefault:
       break;
   }
@@ -49,9 +51,13 @@ std::vector<ParameterRule> Conv2dImpl::parameter_rules() {
   return rules;
 }
 
-LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, WeightInit init) : init_(init) {
+LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, WeightInit init)
+    : LinearImpl(in_features, out_features, LinearOptions{.init = init}) {}
+
+LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, LinearOptions options)
+    : options_(options) {
   weight = register_parameter("weight", torch::empty({out_features, in_features}));
-  bias = register_parameter("bias", torch::empty({out_features}));
+  if (options.has_bias) bias = register_parameter("bias", torch::empty({out_features}));
 }
 
 torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
@@ -59,7 +65,10 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
 }
 
 std::vector<ParameterRule> LinearImpl::parameter_rules() {
-  return {weight_rule(weight, init_), bias_rule(bias, weight, init_)};
+  std::vector<ParameterRule> rules{weight_rule(weight, options_.init)};
+  rules[0].scale *= options_.gain;
+  if (bias.defined()) rules.push_back(bias_rule(bias, weight, options_.init));
+  return rules;
 }
 
 GroupNormImpl::GroupNormImpl(int64_t num_groups, int64_t num_channels, double eps)

@@ -19,6 +19,7 @@ enum class WeightInit {
   kKaimingUniformFanIn,  // U(+-sqrt(6 / fan_in)), as segmentation_models_pytorch's decoders
   kXavierUniform,        // U(+-sqrt(6 / (fan_in + fan_out))), as its heads
   kTorchDefault,  // U(+-1 / sqrt(fan_in)), weight and bias, as torch.nn's layers by themselves
+  kNormal02,      // N(0, 0.02), as timm's vision transformers (their cut at +-2 never acts)
 };
 
 struct Conv2dOptions {
@@ -45,18 +46,26 @@ class Conv2dImpl : public torch::nn::Module, public Initialised {
 };
 TORCH_MODULE(Conv2d);
 
+// What a linear layer has besides its sizes.
+struct LinearOptions {
+  WeightInit init = WeightInit::kTorchDefault;
+  bool has_bias = true;
+  double gain = 1.0;  // factor on the first values of the weight
+};
+
 // Shapes: (..., in_features) -> (..., out_features).
 class LinearImpl : public torch::nn::Module, public Initialised {
  public:
   LinearImpl(int64_t in_features, int64_t out_features,
              WeightInit init = WeightInit::kTorchDefault);
+  LinearImpl(int64_t in_features, int64_t out_features, LinearOptions options);
   torch::Tensor forward(const torch::Tensor& input);
   std::vector<ParameterRule> parameter_rules() override;
 
-  torch::Tensor weight, bias;
+  torch::Tensor weight, bias;  // bias undefined when there is none
 
  private:
-  WeightInit init_;
+  LinearOptions options_;
 };
 TORCH_MODULE(Linear);
 

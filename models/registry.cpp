@@ -7,10 +7,14 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/beit.h"
 #include "models/color_histogram.h"
 #include "models/fpn.h"
+#include "models/head.h"
 #include "models/init.h"
 #include "models/resnet.h"
+#include "models/swin.h"
+#include "models/vit.h"
 
 namespace podium::models {
 namespace {
@@ -19,8 +23,8 @@ namespace {
 const RegistryEntries& entries() {
   static const RegistryEntries kEntries = [] {
     RegistryEntries all;
-    for (const RegistryEntries& family :
-         {color_histogram_entries(), fpn_entries(), resnet_entries()}) {
+    for (const RegistryEntries& family : {beit_entries(), color_histogram_entries(), fpn_entries(),
+                                          resnet_entries(), swin_entries(), vit_entries()}) {
       all.insert(all.end(), family.begin(), family.end());
     }
     std::sort(all.begin(), all.end(),
@@ -40,25 +44,41 @@ const RegistryEntry& find_entry(const std::string& name) {
                                did_you_mean(name, names)));
 }
 
+void check_rate(const ModelOptions& options, const char* name, double rate) {
+  if (rate >= 0 && rate < 1) return;
+  throw UsageError(
+      fmt::format("model {}: {} is {}, expected a value in [0, 1)", options.name, name, rate));
+}
+
+void check_at_least(const ModelOptions& options, const char* name, int64_t value, int64_t least) {
+  if (value >= least) return;
+  throw UsageError(
+      fmt::format("model {}: {} is {}, expected at least {}", options.name, name, value, least));
+}
+
 void check_options(const ModelOptions& options) {
-  const std::vector<std::string> heads{"linear"};
-  if (std::find(heads.begin(), heads.end(), options.head) == heads.end()) {
-    throw UsageError(fmt::format("model {}: unknown head \"{}\"{}; heads are {}", options.name,
-                                 options.head, did_you_mean(options.head, heads),
-                                 join(heads, ", ")));
+  check_at_least(options, "num_classes", options.num_classes, 1);
+  check_at_least(options, "in_channels", options.in_channels, 1);
+  check_at_least(options, "image_size", options.image_size, 0);
+  check_rate(options, "drop_rate", options.drop_rate);
+  check_rate(options, "drop_path_rate", options.drop_path_rate);
+  check_head_options(options);
+}
+
+// The option with its default filled in, the naming checked.
+ModelOptions resolve(const RegistryEntry& entry, ModelOptions options) {
+  if (options.image_size == 0) options.image_size = entry.info.image_size;
+  std::vector<std::string> names;
+  for (const Naming& naming : entry.namings) names.push_back(naming.name);
+  if (options.naming.empty()) {
+    options.naming = names.empty() ? "" : names.front();
+  } else if (!names.empty() &&
+             std::find(names.begin(), names.end(), options.naming) == names.end()) {
+    throw UsageError(fmt::format("model {}: unknown naming \"{}\"{}; namings are {}", options.name,
+                                 options.naming, did_you_mean(options.naming, names),
+                                 join(names, ", ")));
   }
-  if (options.num_classes < 1) {
-    throw UsageError(fmt::format("model {}: num_classes is {}, expected at least 1", options.name,
-                                 options.num_classes));
-  }
-  if (options.in_channels < 1) {
-    throw UsageError(fmt::format("model {}: in_channels is {}, expected at least 1", options.name,
-                                 options.in_channels));
-  }
-  if (!(options.drop_rate >= 0 && options.drop_rate < 1)) {
-    throw UsageError(fmt::format("model {}: drop_rate is {}, expected a value in [0, 1)",
-                                 options.name, options.drop_rate));
-  }
+  return options;
 }
 
 }  // namespace
@@ -77,7 +97,7 @@ const ModelInfo& find_model(const std::string& name) { return find_entry(name).i
 std::shared_ptr<VisionModel> make_model(const ModelOptions& options, uint64_t seed) {
   const RegistryEntry& entry = find_entry(options.name);
   check_options(options);
-  std::shared_ptr<VisionModel> model = entry.build(options);
+  std::shared_ptr<VisionModel> model = entry.build(resolve(entry, options));
   initialise_parameters(*model, seed);
   return model;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "models/vision_model.h"
@@ -11,9 +12,21 @@ namespace podium::models {
 
 using ModelBuilder = std::shared_ptr<VisionModel> (*)(const ModelOptions&);
 
+// A published way to name (and sometimes to fuse) a model's parameters, besides the model's own.
+struct Naming {
+  std::string name;  // "timm", "transformers", "torchvision", "official"
+  std::string key;   // a name that files in this naming have and those in the others have not
+  // To the model's own names and back; null: they are these. Names of attached heads pass through.
+  StateDict (*to_own)(const StateDict&) = nullptr;
+  StateDict (*from_own)(const StateDict&) = nullptr;
+  // Gradients by the model's own names to the naming's; null: as from_own.
+  StateDict (*gradients_from_own)(const StateDict&) = nullptr;
+};
+
 struct RegistryEntry {
   ModelInfo info;
   ModelBuilder build = nullptr;
+  std::vector<Naming> namings = {};  // the first is the model's own; empty: it has one
 };
 using RegistryEntries = std::vector<RegistryEntry>;
 

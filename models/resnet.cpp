@@ -61,7 +61,7 @@ torch::Tensor ResNetBlockImpl::forward(const torch::Tensor& input) {
 }
 
 ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
-    : VisionModel(options), is_bottleneck_(layout.is_bottleneck) {
+    : Classifier(options), is_bottleneck_(layout.is_bottleneck) {
   conv1_ = register_module("conv1", Conv2d(Conv2dOptions{.in_channels = options.in_channels,
                                                          .out_channels = kStemChannels,
                                                          .kernel_size = 7,
@@ -95,11 +95,14 @@ std::vector<torch::Tensor> ResNet::forward_pyramid(const torch::Tensor& images) 
   return maps;
 }
 
-ModelOutput ResNet::forward(const torch::Tensor& images) {
-  const torch::Tensor map = forward_pyramid(images).back();
-  const torch::Tensor features = at::adaptive_avg_pool2d(map, {1, 1}).flatten(1);
-  if (!fc_) return {features, features};
-  return {fc_(at::dropout(features, options().drop_rate, is_training())), features};
+torch::Tensor ResNet::forward_features(const torch::Tensor& images) {
+  return forward_pyramid(images).back();
+}
+
+ModelOutput ResNet::forward_head(const torch::Tensor& map) {
+  const torch::Tensor pooled = at::adaptive_avg_pool2d(map, {1, 1}).flatten(1);
+  if (!fc_) return {pooled, pooled, map};
+  return {fc_(at::dropout(pooled, options().drop_rate, is_training())), pooled, map};
 }
 
 std::vector<int64_t> ResNet::pyramid_channels() const {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "models/batch_norm.h"
+#include "models/classifier.h"
 #include "models/layers.h"
 #include "models/registry_entry.h"
-#include "models/vision_model.h"
 
 namespace podium::models {
 
@@ -43,13 +43,15 @@ TORCH_MODULE(ResNetBlock);
 
 // Shapes: images (B, in_channels, H, W) of any size -> logits (B, K), features (B, 512 or 2048).
 // With num_classes 0 there is no head, and the logits are the features.
-class ResNet : public VisionModel {
+class ResNet : public Classifier {
  public:
   ResNet(const ModelOptions& options, const ResNetLayout& layout);
-  ModelOutput forward(const torch::Tensor& images) override;
+  torch::Tensor forward_features(const torch::Tensor& images) override;
+  ModelOutput forward_head(const torch::Tensor& features) override;
   std::vector<torch::Tensor> forward_pyramid(const torch::Tensor& images) override;
   std::vector<int64_t> pyramid_channels() const override;
-  std::vector<std::string> head_prefixes() const override { return {"fc."}; }
+  int64_t map_channels() const override { return pyramid_channels().back(); }
+  std::string head_name() const override { return "fc"; }
   std::string first_convolution() const override { return "conv1.weight"; }
 
  private:

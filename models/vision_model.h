@@ -1,15 +1,19 @@
-// What every model is: images in, logits out, with public parameter names. Read next: registry.h,
-// batch_norm.h.
+// What every model is: images in, logits out, with public parameter names. Read next:
+// classifier.h, registry.h.
 #pragma once
 
 #include <torch/nn/module.h>
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace podium::models {
+
+// Parameters and buffers by name.
+using StateDict = std::map<std::string, torch::Tensor>;
 
 enum class ModelTask { kClassification, kSegmentation };
 
@@ -25,19 +29,36 @@ struct ModelInfo {
   std::string help;    // one line
 };
 
+// Of the heads that attend to the feature map (head.h); a linear head has none.
+struct HeadOptions {
+  int64_t num_queries = 0;     // ml_decoder: groups of classes; 0: one per class, at most 100
+  double drop_rate = 0.1;      // dropout inside the head, in [0, 1)
+  int64_t dim = 0;             // width; 0: the head's published one
+  bool is_simplified = false;  // q2l: plain transformer without positions, linear layer over all
+};
+
 // What a recipe chooses.
 struct ModelOptions {
   std::string name = "resnet50";
-  std::string head = "linear";  // classification: "linear"; segmentation models bring their own
-  int64_t num_classes = 1;
+  std::string head = "linear";  // classification: one of list_heads(); segmentation: "linear"
+  int64_t num_classes = 1;      // 0: no head, the logits are the pooled features
   int64_t in_channels = 3;
-  double drop_rate = 0.0;  // dropout before the head, in [0, 1)
+  double drop_rate = 0.0;       // dropout before a linear head, in [0, 1)
+  double drop_path_rate = 0.0;  // stochastic depth of the last block, in [0, 1); rises linearly
+  int64_t image_size = 0;       // px, for which tables of positions are made; 0: the model's own
+  int64_t window_size = 0;      // patches, of window attention; 0: the model's own
+  std::string pool;             // how tokens become features; "": the model's own
+  HeadOptions head_options;
+  // Whose behaviour is followed where definitions of one model differ: one of
+  // RegistryEntry::namings; "": the first.
+  std::string naming;
 };
 
-// Logits (B, K) or (B, K, H, W) at the input's size, and the features before the head.
+// What a forward pass gives.
 struct ModelOutput {
-  torch::Tensor logits;
-  torch::Tensor features;  // (B, D) pooled; segmentation: (B, D, H/4, W/4) before the classifier
+  torch::Tensor logits;    // (B, K), or (B, K, H, W) at the input's size
+  torch::Tensor features;  // (B, D) what a linear head reads; segmentation: (B, D, H/4, W/4)
+  torch::Tensor unpooled;  // the public definition's forward_features; undefined where it has none
 };
 
 // Base of all models. Parameter and buffer names are those of the public reference, letter for
@@ -58,6 +79,9 @@ class VisionModel : public torch::nn::Module {
   // Name of the first convolution's weight, which is adapted to another number of input channels:
   // "conv1.weight".
   virtual std::string first_convolution() const = 0;
+  // Fits tables of positions in published weights to this model and drops buffers that the model
+  // computes itself, before names and shapes are compared. Errors: DataError.
+  virtual void adapt_weights(StateDict&) const {}
   // The part that published classification weights fit: the model itself, or a segmentation model's
   // encoder.
   virtual VisionModel& backbone() { return *this; }

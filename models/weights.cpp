@@ -202,9 +202,11 @@ LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
   StateDict wanted = state_dict(model);
   StateDict found = strip_prefix(weights, options.prefix);
   LoadReport report;
+  model.adapt_weights(found);
   if (options.adapt_first_convolution) {
     report.is_first_convolution_adapted = adapt_first_convolution(model, wanted, found);
   }
+  model.adapt_weights(found);
   if (!options.is_strict) report.left_out = leave_head_out(model, wanted, found);
   // Files older than this counter lack it; torch.nn reads them with a counter of 0 too.
   for (auto& [name, tensor] : wanted) {

@@ -13,8 +13,6 @@
 
 namespace podium::models {
 
-using StateDict = std::map<std::string, torch::Tensor>;
-
 // Parameters and buffers by name; tensors share storage with the module.
 StateDict state_dict(const torch::nn::Module& module);
 

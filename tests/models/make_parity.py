@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes data/parity.safetensors and data/keys.txt: what timm, torchvision and segmentation_models_pytorch compute for models
-whose parameters follow a rule that parameter_rule.h repeats in C++, so that no weights have to be stored.
+whose parameters follow a rule (parameter_rule.py) that parameter_rule.h repeats in C++, so that no weights have to be stored.
 
     pip install torch==2.11.0 torchvision==0.26.0 timm==1.0.31 segmentation-models-pytorch==0.6.0 safetensors==0.8.0 numpy
     python make_parity.py
@@ -15,7 +15,6 @@ All values are float64. Tensors, for a CASE such as "resnet18.c3.s64" (3 input c
   CASE.grad.NAME                         first 16 elements of one gradient, eval mode
   timm.adapt.C                           a (2, 3, 3, 3) rule weight "w" adapted by timm to C input channels
 """
-import math
 import os
 import sys
 
@@ -28,47 +27,10 @@ import torchvision
 from safetensors.torch import save_file
 from timm.models._manipulate import adapt_input_conv
 
+from parameter_rule import fill, inputs, rule, uniform
+
 CLASSES = 7
 HERE = os.path.dirname(os.path.abspath(__file__))
-MASK = (1 << 64) - 1
-
-
-def uniform(name, count):
-    """`count` numbers in [0, 1): SplitMix64 from the FNV-1a hash of the name."""
-    state = 0xCBF29CE484222325
-    for byte in name.encode():
-        state = ((state ^ byte) * 0x100000001B3) & MASK
-    with np.errstate(over='ignore'):
-        z = np.uint64(state) + (np.arange(count, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def rule(name, shape):
-    """Healthy values: variances and scales in [0.5, 1.5), weights by fan-in."""
-    u = uniform(name, int(np.prod(shape, dtype=np.int64)))
-    if name.endswith('num_batches_tracked'):
-        u = np.zeros_like(u)
-    elif name.endswith('running_var') or (name.endswith('weight') and len(shape) == 1):
-        u = 0.5 + u
-    elif len(shape) == 1:
-        u = 0.2 * (u - 0.5)
-    else:
-        u = (2 * u - 1) * math.sqrt(4.5 / np.prod(shape[1:]))
-    return torch.from_numpy(u).reshape(shape)
-
-
-def inputs(channels, size):
-    u = uniform(f'input.{channels}.{size}', 2 * channels * size * size)
-    return torch.from_numpy(4 * u - 2).reshape(2, channels, size, size)
-
-
-def fill(net):
-    net.load_state_dict({k: rule(k, v.shape).to(torch.int64 if v.dtype == torch.int64 else torch.float64)
-                         for k, v in net.state_dict().items()})
-    return net
 
 
 def build(name, channels):

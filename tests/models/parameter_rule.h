@@ -1,5 +1,5 @@
-// Values by rule, the same as in make_parity.py: they stand in for stored weights and inputs. Read
-// next: parity_test.cpp.
+// Values by rule, the same as in parameter_rule.py: they stand in for stored weights and inputs.
+// Read next: parity_test.cpp.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -26,7 +26,8 @@ inline torch::Tensor uniform_by_name(const std::string& name, int64_t count) {
   return values;
 }
 
-// Variances and scales in [0.5, 1.5), weights by fan-in, counters 0.
+// Variances and scales in [0.5, 1.5), weights by fan-in, tokens and position tables in [-1, 1),
+// logit scales around their bound ln 100, counters 0.
 inline torch::Tensor value_by_rule(const std::string& name, at::IntArrayRef shape) {
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;
@@ -35,6 +36,11 @@ inline torch::Tensor value_by_rule(const std::string& name, at::IntArrayRef shap
     u.zero_();
   } else if (name.ends_with("running_var") || (name.ends_with("weight") && shape.size() == 1)) {
     u = u + 0.5;
+  } else if (name.ends_with("logit_scale")) {
+    u = u * 2 + 3.6;
+  } else if (name.ends_with("cls_token") || name.ends_with("reg_token") ||
+             name.ends_with("pos_embed")) {
+    u = u * 2 - 1;
   } else if (shape.size() == 1) {
     u = (u - 0.5) * 0.2;
   } else {
@@ -44,10 +50,14 @@ inline torch::Tensor value_by_rule(const std::string& name, at::IntArrayRef shap
 }
 
 // Two images in [-2, 2).
+inline torch::Tensor images_by_rule(int64_t channels, int64_t height, int64_t width) {
+  std::string name = "input." + std::to_string(channels) + "." + std::to_string(height);
+  if (width != height) name += "x" + std::to_string(width);
+  return (uniform_by_name(name, 2 * channels * height * width) * 4 - 2)
+      .reshape({2, channels, height, width});
+}
 inline torch::Tensor images_by_rule(int64_t channels, int64_t size) {
-  const std::string name = "input." + std::to_string(channels) + "." + std::to_string(size);
-  return (uniform_by_name(name, 2 * channels * size * size) * 4 - 2)
-      .reshape({2, channels, size, size});
+  return images_by_rule(channels, size, size);
 }
 
 inline void fill_by_rule(torch::nn::Module& module) {

@@ -1,0 +1,41 @@
+// A classification backbone and the head on it: features of the whole image, then logits. A
+// backbone brings its own linear head under the public name; other heads are attached in its place.
+// Read next: head.h, registry.h.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/head.h"
+#include "models/vision_model.h"
+
+namespace podium::models {
+
+class Classifier : public VisionModel {
+ public:
+  using VisionModel::VisionModel;
+  // forward_features(), then the attached head if there is one, else forward_head().
+  ModelOutput forward(const torch::Tensor& images) override;
+  // The public definition's forward_features: (B, D, H, W) of convolutional backbones, (B, H, W, D)
+  // of Swin, (B, L, D) of ViT, after the last norm.
+  virtual torch::Tensor forward_features(const torch::Tensor& images) = 0;
+  // Pooling and the linear layer. With num_classes 0 the logits are the pooled features.
+  // Shapes: what forward_features() gives -> logits (B, K), features (B, D'), unpooled as given.
+  virtual ModelOutput forward_head(const torch::Tensor& features) = 0;
+  // The features as the map that attached heads read, without class and register tokens.
+  // Shapes: -> (B, map_channels(), h, w). `height`, `width`: of the images, in px.
+  virtual torch::Tensor feature_map(const torch::Tensor& features, int64_t height,
+                                    int64_t width) const;
+  virtual int64_t map_channels() const = 0;
+  // The child that holds the head: "fc", "head", "classifier".
+  virtual std::string head_name() const = 0;
+  std::vector<std::string> head_prefixes() const override { return {head_name() + "."}; }
+  // Registers `head` under head_name(). Requires: the backbone was built with num_classes 0.
+  void attach_head(std::shared_ptr<MapHead> head);
+
+ private:
+  std::shared_ptr<MapHead> head_;  // null: the backbone's own linear head
+};
+
+}  // namespace podium::models
