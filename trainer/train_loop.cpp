@@ -69,17 +69,15 @@ double mean_loss(const std::vector<double>& losses, const RunPosition& position)
 }
 
 // Images and targets, mixed where the recipe says so. `leaf`: of all ranks.
-data_shards::Mixed network_input(const Trainee& run, const Batch& batch,
+data_shards::Mixed network_input(const Trainee& run, const DeviceBatch& batch,
                                  const RunPosition& position, uint64_t leaf) {
-  const torch::Device device = run.communicator->device();
-  data_shards::Mixed input{batch.images.front().to(device, /*non_blocking=*/true),
-                           targets_of(batch, run.task, device)};
+  data_shards::Mixed input{batch.images, batch.targets};
   if (!run.mix.is_on(position.epoch)) return input;
   const auto step = static_cast<uint64_t>(position.global_step);
   const data_shards::ImageSize size{static_cast<int>(input.images.size(2)),
                                     static_cast<int>(input.images.size(3))};
   const data_shards::MixDraw draw = data_shards::draw_mix(
-      run.mix, size, batch.masks, Rng(run.settings.seed, RandomPurpose::kMix, step, leaf));
+      run.mix, size, batch.host.masks, Rng(run.settings.seed, RandomPurpose::kMix, step, leaf));
   return data_shards::apply_mix(draw, run.task, run.num_classes, input.images, input.targets);
 }
 
