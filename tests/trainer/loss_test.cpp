@@ -109,8 +109,8 @@ TEST(Loss, NothingLabelledGivesZeroAndNoGradient) {
 TEST(Loss, CrossEntropyTakesSoftTargets) {
   LossOptions options;
   options.name = "cross_entropy";
-  const torch::Tensor logits = torch::tensor({{0.0, std::log(3.0)}});
-  const torch::Tensor soft = torch::tensor({{0.25, 0.75}});
+  const torch::Tensor logits = torch::tensor({{0.0, std::log(3.0)}}, torch::kFloat64);
+  const torch::Tensor soft = torch::tensor({{0.25, 0.75}}, torch::kFloat64);
   EXPECT_NEAR((*make_loss(options))(logits, soft).item<double>(), 0.562335144618808, 1e-12);
   // One-hot targets are class indices, smoothing included.
   options.label_smoothing = 0.1;

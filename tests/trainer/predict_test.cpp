@@ -155,7 +155,7 @@ TEST_F(Predict, UnfinishedRunsAndBadFlagsAreRefused) {
   EXPECT_EQ(message_of<UsageError>(bad), "--split=train: expected val, test, all");
   bad = options_;
   bad.precision = "fp8";
-  EXPECT_EQ(message_of<UsageError>(bad), "--precision=fp8: expected fp32, bf16");
+  EXPECT_EQ(message_of<UsageError>(bad), "--precision=fp8: expected fp32, bf16, fp16");
   bad = options_;
   bad.runs.clear();
   EXPECT_THAT(message_of<UsageError>(bad), HasSubstr("--run"));
