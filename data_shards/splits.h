@@ -45,7 +45,7 @@ struct SplitQuality {
   double std_of_ratio_differences =
       0;  // sigma over classes of 100 (train ratio - val ratio), worst fold (ddof 0)
   double label_distribution =
-      0;  // LD of Sechidis et al.: mean over labels and folds of |odds difference|
+      0;  // mean over labels and folds of |share in the fold - share in all|
   std::vector<std::vector<int64_t>>
       counts;  // (folds, K) positives (pixels for masks: images with the class)
 };

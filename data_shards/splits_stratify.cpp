@@ -155,8 +155,8 @@ double spread_of(const StratifyInput& input, const std::vector<int32_t>& fold_of
   return ratio_spread(inside, num_inside, totals, num_samples);
 }
 
-double odds(int64_t count, int64_t size) {
-  return static_cast<double>(count) / static_cast<double>(std::max<int64_t>(size - count, 1));
+double share(int64_t count, int64_t size) {
+  return size == 0 ? 0.0 : static_cast<double>(count) / static_cast<double>(size);
 }
 
 }  // namespace
@@ -218,7 +218,7 @@ double label_distribution(const std::vector<std::vector<int64_t>>& counts,
   double sum = 0;
   for (size_t fold = 0; fold < counts.size(); ++fold) {
     for (size_t k = 0; k < totals.size(); ++k) {
-      sum += std::abs(odds(counts[fold][k], fold_sizes[fold]) - odds(totals[k], num_samples));
+      sum += std::abs(share(counts[fold][k], fold_sizes[fold]) - share(totals[k], num_samples));
     }
   }
   const size_t n = counts.size() * totals.size();

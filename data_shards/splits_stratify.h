@@ -43,8 +43,9 @@ std::vector<int32_t> best_random_split(const StratifyInput& input, double val_fr
 double ratio_spread(const std::vector<int64_t>& inside, int64_t num_inside,
                     const std::vector<int64_t>& totals, int64_t num_samples);
 
-// LD of the same paper (section 4.2): mean over labels and folds of |odds in the fold - odds in
-// all|. Differs: odds of a label that every sample has are taken with a denominator of 1.
+// Mean over labels and folds of |share of the fold's samples with the label - share of all
+// samples|, 0 (even) to 1. Source: LD of the same paper (section 4.2). Differs: shares instead of
+// odds, which have no bound where every sample has the label.
 double label_distribution(const std::vector<std::vector<int64_t>>& counts,
                           const std::vector<int64_t>& fold_sizes,
                           const std::vector<int64_t>& totals, int64_t num_samples);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "gather/rle.h"
+#include "base/rle.h"
 #include "gather/submission.h"
 #include "gather/thresholds.h"
 

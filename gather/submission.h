@@ -6,8 +6,8 @@
 #include <string>
 
 #include "base/csv.h"
+#include "base/rle.h"
 #include "gather/join.h"
-#include "gather/rle.h"
 #include "gather/scoring.h"
 
 namespace podium::gather {

@@ -109,9 +109,9 @@ TEST(IterativeStratification, SeedDecides) {
 }
 
 // By hand: fold of 4 samples, 2 of class a and 1 of b; all 10 samples, 4 and 5.
-// a: |2/2 - 4/6| = 1/3, b: |1/3 - 5/5| = 2/3; the mean is 1/2.
+// a: |2/4 - 4/10| = 0.1, b: |1/4 - 5/10| = 0.25; the mean is 0.175.
 TEST(SplitQuality, LabelDistributionByHand) {
-  EXPECT_NEAR(label_distribution({{2, 1}}, {4}, {4, 5}, 10), 0.5, 1e-15);
+  EXPECT_NEAR(label_distribution({{2, 1}}, {4}, {4, 5}, 10), 0.175, 1e-15);
 }
 
 // By hand: outside 6 samples, 2 of a and 4 of b. d_a = 100 (2/6 - 2/4) = -16.67, d_b = 100 (4/6 -

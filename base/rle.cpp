@@ -1,5 +1,5 @@
 // Run-length code.
-#include "gather/rle.h"
+#include "base/rle.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 
-namespace podium::gather {
+namespace podium {
 namespace {
 
 constexpr std::string_view kEmptyMask = "-1";
@@ -54,22 +54,22 @@ std::vector<uint8_t> decode_rle(std::string_view text, int64_t height, int64_t w
     throw DataError(fmt::format("run-length code of {} numbers; expected start and length pairs",
                                 words.size()));
   }
-  int64_t free_from = 1;  // first start that does not touch the run before
+  int64_t free_from = 1;  // first start behind the run before
   for (size_t i = 0; i < words.size(); i += 2) {
     const auto start = parse_int(words[i]);
     const auto length = parse_int(words[i + 1]);
     if (!start || !length || *start < free_from || *length < 1 ||
         *start - 1 + *length > height * width) {
       throw DataError(
-          fmt::format("run \"{} {}\" (number {}) does not fit a mask of {} x {} px after start {}",
+          fmt::format("run \"{} {}\" (number {}) does not fit a mask of {} x {} px from {} on",
                       words[i], words[i + 1], i / 2 + 1, height, width, free_from));
     }
     for (int64_t at = *start - 1; at < *start - 1 + *length; ++at) {
       mask[place_of(at, height, width, order)] = 1;
     }
-    free_from = *start + *length + 1;
+    free_from = *start + *length;
   }
   return mask;
 }
 
-}  // namespace podium::gather
+}  // namespace podium
