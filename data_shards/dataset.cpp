@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "data_shards/dataset_files.h"
+#include "data_shards/set_index.h"
 #include "data_shards/shard_index.h"
 #include "data_shards/tar_format.h"
 
@@ -104,7 +105,8 @@ std::vector<SampleRecord> read_shard_table(const std::filesystem::path& director
 // Fills a Dataset; the only writer of its members.
 class DatasetLoader {
  public:
-  static std::shared_ptr<const Dataset> load(const std::filesystem::path& directory) {
+  static std::shared_ptr<const Dataset> load(const std::filesystem::path& directory,
+                                             bool checks_tables) {
     std::error_code error;
     if (!std::filesystem::is_directory(directory, error)) {
       throw IoError(
@@ -118,11 +120,17 @@ class DatasetLoader {
     const auto file = directory / kDatasetFile;
     const std::string text = read_file(file);
     dataset->digest_ = xxh3_128_hex(text);
-    DatasetDescription description = parse_description(text, file.string());
+    DatasetDescription description = parse_description(text, file.string(), !checks_tables);
     if (hash_of_classes(description.classes) != description.class_hash) {
       throw DataError(file.string() + ": class_hash does not fit the classes; repack");
     }
-    load_samples(description, dataset.get());
+    if (checks_tables || description.index_xxh3_128.empty()) {
+      load_samples(description, dataset.get());
+      if (!description.index_xxh3_128.empty()) compare_index(description, *dataset);
+    } else {
+      load_index(&description, dataset.get());
+    }
+    check_number(description, *dataset);
     index_keys(dataset.get());
     dataset->task_ = description.task;
     dataset->classes_ = std::move(description.classes);
@@ -144,11 +152,38 @@ class DatasetLoader {
     for (auto& table : tables) {
       std::move(table.begin(), table.end(), std::back_inserter(dataset->samples_));
     }
-    if (dataset->size() != description.num_samples || dataset->size() == 0) {
-      throw DataError(fmt::format("{}: num_samples is {}, but the shards hold {}; repack",
-                                  (dataset->directory_ / kDatasetFile).string(),
-                                  description.num_samples, dataset->size()));
+  }
+
+  static void check_number(const DatasetDescription& description, const Dataset& dataset) {
+    if (dataset.size() == description.num_samples && dataset.size() > 0) return;
+    throw DataError(fmt::format("{}: num_samples is {}, but the shards hold {}; repack",
+                                (dataset.directory_ / kDatasetFile).string(),
+                                description.num_samples, dataset.size()));
+  }
+
+  static void load_index(DatasetDescription* description, Dataset* dataset) {
+    const auto file = dataset->directory_ / kSetIndexFile;
+    SetIndex index =
+        parse_set_index(read_checked(file, description->index_xxh3_128), file.string());
+    description->shards = std::move(index.shards);
+    dataset->samples_ = std::move(index.samples);
+    const auto& shards = description->shards;
+    parallel_for(std::ssize(shards), available_cores(), [&](int64_t i) {
+      const ShardInfo& shard = shards[static_cast<size_t>(i)];
+      check_shard_size(dataset->directory_ / shard.file, shard.num_bytes);
+    });
+    for (const SampleRecord& sample : dataset->samples_) {
+      check_sample(sample, *description, shards[static_cast<size_t>(sample.shard)], file.string());
     }
+  }
+
+  static void compare_index(const DatasetDescription& description, const Dataset& dataset) {
+    const auto file = dataset.directory_ / kSetIndexFile;
+    if (read_checked(file, description.index_xxh3_128) ==
+        set_index_bytes(description.shards, dataset.samples_)) {
+      return;
+    }
+    throw DataError(file.string() + " differs from the sample tables; repack");
   }
 
   static void index_keys(Dataset* dataset) {
@@ -170,7 +205,12 @@ class DatasetLoader {
 };
 
 std::shared_ptr<const Dataset> Dataset::open(const std::filesystem::path& directory) {
-  return DatasetLoader::load(directory);
+  return DatasetLoader::load(directory, false);
+}
+
+std::shared_ptr<const Dataset> Dataset::open_and_check_tables(
+    const std::filesystem::path& directory) {
+  return DatasetLoader::load(directory, true);
 }
 
 int64_t Dataset::find(const std::string& key) const {

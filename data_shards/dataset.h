@@ -16,11 +16,12 @@ namespace podium::data_shards {
 // One member (file) of a sample inside its shard.
 struct MemberRecord {
   std::string extension;  // "jpg", "lr.jpg", "mask.png", "cls", "json"
-  int64_t offset = 0;     // of the first data byte in the tar
-  int64_t size = 0;       // bytes
-  uint64_t xxh3 = 0;      // XXH3-64 of the bytes
-  int32_t width = 0;      // px; images and masks only, else 0
-  int32_t height = 0;     // px
+  std::string name;    // in the tar; empty: STEM.EXTENSION (always so in shards that pack writes)
+  int64_t offset = 0;  // of the first data byte in the tar
+  int64_t size = 0;    // bytes
+  uint64_t xxh3 = 0;   // XXH3-64 of the bytes
+  int32_t width = 0;   // px; images and masks only, else 0
+  int32_t height = 0;  // px
 };
 
 // One sample as the table beside its shard describes it.
@@ -52,7 +53,11 @@ class Dataset {
   // sizes, that index and table agree, counts and duplicate keys. The bytes of the shards are not
   // read. Errors: IoError, DataError ("DIR is not finished ...", "DIR/x.idx: 12 samples, but
   // dataset.json says 13; repack").
+  // Of a set with many shards samples.bin is read instead of the tables and indices.
   static std::shared_ptr<const Dataset> open(const std::filesystem::path& directory);
+  // The same from the tables and indices in any case, and samples.bin compared with them.
+  static std::shared_ptr<const Dataset> open_and_check_tables(
+      const std::filesystem::path& directory);
 
   const std::filesystem::path& directory() const { return directory_; }
   Task task() const { return task_; }

@@ -64,6 +64,7 @@ ordered_json member_to_json(const MemberRecord& member) {
                         {"offset", member.offset},
                         {"size", member.size},
                         {"xxh3", fmt::format("{:016x}", member.xxh3)}};
+  if (!member.name.empty()) entry["name"] = member.name;
   if (member.width > 0) {
     entry["width"] = member.width;
     entry["height"] = member.height;
@@ -77,6 +78,7 @@ MemberRecord member_from_json(const json& entry, const std::string& place) {
   member.offset = entry.at("offset").get<int64_t>();
   member.size = entry.at("size").get<int64_t>();
   member.xxh3 = parse_hex(entry.at("xxh3").get_ref<const std::string&>(), place);
+  member.name = entry.value("name", "");
   if (const auto width = entry.find("width"); width != entry.end()) {
     member.width = width->get<int32_t>();
     member.height = entry.at("height").get<int32_t>();
@@ -131,6 +133,7 @@ std::string description_to_json(const DatasetDescription& description) {
   for (const BadSample& bad : description.bad_samples) {
     root["bad_samples"].push_back({{"place", bad.place}, {"reason", bad.reason}});
   }
+  if (!description.index_xxh3_128.empty()) root["index_xxh3_128"] = description.index_xxh3_128;
   root["shards"] = ordered_json::array();
   for (const ShardInfo& shard : description.shards) {
     root["shards"].push_back({{"file", shard.file},
@@ -142,9 +145,17 @@ std::string description_to_json(const DatasetDescription& description) {
   return root.dump(1) + "\n";
 }
 
-DatasetDescription parse_description(std::string_view text, const std::string& file) {
+DatasetDescription parse_description(std::string_view text, const std::string& file,
+                                     bool skips_shards) {
   return parse_at(file, [&] {
-    const json root = json::parse(text);
+    // Building the values of 100,000 shards takes longer than all else.
+    bool is_shards = false;
+    const auto keep = [&](int depth, json::parse_event_t event, json& value) {
+      if (depth == 1 && event == json::parse_event_t::key) is_shards = value == "shards";
+      return !is_shards || depth < 2;
+    };
+    const bool has_index = text.find("\"index_xxh3_128\"") != std::string_view::npos;
+    const json root = skips_shards && has_index ? json::parse(text, keep) : json::parse(text);
     const auto format = root.at("format").get<std::string>();
     const auto version = root.at("version").get<int64_t>();
     if (format != kFormatName || version != kDatasetVersion) {
@@ -161,6 +172,7 @@ DatasetDescription parse_description(std::string_view text, const std::string& f
     root.at("has_labels").get_to(description.has_labels);
     root.at("image_members").get_to(description.image_members);
     root.at("num_samples").get_to(description.num_samples);
+    description.index_xxh3_128 = root.value("index_xxh3_128", "");
     root.at("label_histogram").get_to(description.label_histogram);
     root.at("unknown_labels").get_to(description.unknown_labels);
     for (const json& bad : root.at("bad_samples")) {
@@ -233,9 +245,17 @@ void count_labels(const SampleRecord& sample, DatasetDescription* description) {
 }
 
 bool is_image_extension(std::string_view extension) {
-  if (extension == kMaskExtension) return false;
+  if (is_mask_extension(extension)) return false;
   const std::string_view last = extension.substr(extension.rfind('.') + 1);
-  return last == "jpg" || last == "png" || last == "webp" || last == "tif";
+  return last == "jpg" || last == "png" || last == "webp" || last == "tif" || last == "npy";
+}
+
+bool is_mask_extension(std::string_view extension) {
+  return extension == "mask.png" || extension == "mask.npy";
+}
+
+std::string member_name(const SampleRecord& sample, const MemberRecord& member) {
+  return member.name.empty() ? sample.stem + "." + member.extension : member.name;
 }
 
 LabelMember label_member(const SampleRecord& sample) {

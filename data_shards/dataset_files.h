@@ -29,6 +29,7 @@ struct DatasetDescription {
   std::vector<int64_t> unknown_labels;   // (K) multi-label, else empty
   std::vector<BadSample> bad_samples;    // left out by the packer
   std::vector<ShardInfo> shards;
+  std::string index_xxh3_128;  // of samples.bin; empty without one
 };
 
 // XXH3-128 of the class names, each followed by a line feed.
@@ -37,7 +38,9 @@ std::string hash_of_classes(const std::vector<std::string>& classes);
 std::string description_to_json(const DatasetDescription& description);
 // Errors: DataError "FILE: ..." for JSON that does not parse, another format or version, a missing
 // entry.
-DatasetDescription parse_description(std::string_view text, const std::string& file);
+// `skips_shards`: leaves `shards` empty where there is a samples.bin, which has them too.
+DatasetDescription parse_description(std::string_view text, const std::string& file,
+                                     bool skips_shards = false);
 
 // Path of a shard's sample table: "data-000000.samples.jsonl".
 std::filesystem::path sample_table_path(const std::filesystem::path& shard);
@@ -50,9 +53,12 @@ std::vector<SampleRecord> parse_sample_table(std::string_view text, const std::s
 // Adds a sample's labels to the counts of a description (num_samples, histogram, unknown labels).
 void count_labels(const SampleRecord& sample, DatasetDescription* description);
 
-// True for "jpg", "lr.png", ...; false for masks, arrays and labels.
+// True for "jpg", "lr.png", "npy", ...; false for masks and labels.
 bool is_image_extension(std::string_view extension);
-inline constexpr std::string_view kMaskExtension = "mask.png";
+// True for "mask.png" and "mask.npy".
+bool is_mask_extension(std::string_view extension);
+// Name of a member in the tar: its own, or STEM.EXTENSION.
+std::string member_name(const SampleRecord& sample, const MemberRecord& member);
 
 // The label member of a sample: {"cls", "3"}, {"json", "{\"labels\":[1,0,-1]}"}; empty strings
 // without labels and for masks.

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "data_shards/decode_jpeg.h"
+#include "data_shards/npy_format.h"
 
 namespace podium::data_shards {
 namespace {
@@ -52,23 +53,23 @@ cv::Mat to_8_bit(const cv::Mat& image) {
   return narrow;
 }
 
-// 1, 3 or 4 channels in OpenCV's order -> RGB. By hand, because cv::cvtColor would start threads of
-// its own.
-cv::Mat to_rgb(const cv::Mat& image) {
+// 1, 3 or 4 channels -> RGB. By hand, because cv::cvtColor would start threads of its own.
+cv::Mat to_rgb(const cv::Mat& image, bool is_bgr) {
   const int channels = image.channels();
   if (channels != 1 && channels != 3 && channels != 4) {
     fail_decode(fmt::format("{} channels, expected 1, 3 or 4", channels));
   }
   cv::Mat rgb(image.rows, image.cols, CV_8UC3);
-  const int red = channels == 1 ? 0 : 2;
-  const int green = channels == 1 ? 0 : 1;
+  const int red = channels > 1 && is_bgr ? 2 : 0;
+  const int green = channels > 1 ? 1 : 0;
+  const int blue = channels > 1 && !is_bgr ? 2 : 0;
   for (int y = 0; y < image.rows; ++y) {
     const uint8_t* source = image.ptr<uint8_t>(y);
     uint8_t* target = rgb.ptr<uint8_t>(y);
     for (int x = 0; x < image.cols; ++x, source += channels, target += 3) {
       target[0] = source[red];
       target[1] = source[green];
-      target[2] = source[0];
+      target[2] = source[blue];
     }
   }
   return rgb;
@@ -84,13 +85,19 @@ void ImageDecoder::open(std::string_view encoded) {
   is_jpeg_ = has_jpeg_magic(encoded);
   if (is_jpeg_) {
     whole_.release();
-    if (!jpeg_) jpeg_ = std::make_unique<Jpeg>();
+    if (!jpeg_) jpeg_ = std::make_unique<JpegDecoder>();
     jpeg_->open(encoded);
     width_ = jpeg_->width();
     height_ = jpeg_->height();
     require_reasonable_size(width_, height_);
+  } else if (is_npy(encoded)) {
+    const cv::Mat array = image_of_npy(encoded);
+    require_reasonable_size(array.cols, array.rows);
+    whole_ = array.type() == CV_8UC3 ? array : to_rgb(to_8_bit(array), false);
+    width_ = whole_.cols;
+    height_ = whole_.rows;
   } else {
-    whole_ = to_rgb(to_8_bit(decode_by_opencv(encoded)));
+    whole_ = to_rgb(to_8_bit(decode_by_opencv(encoded)), true);
     width_ = whole_.cols;
     height_ = whole_.rows;
   }

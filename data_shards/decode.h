@@ -1,5 +1,5 @@
-// Encoded images -> RGB pixels; of a JPEG only the part and the size that are needed. BGR ends
-// here. Read next: transforms.h.
+// Encoded images and arrays -> RGB pixels; of a JPEG only the part and the size that are needed.
+// BGR ends here. Read next: transforms.h.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,8 @@
 #include <string_view>
 
 namespace podium::data_shards {
+
+class JpegDecoder;
 
 // A rectangle of pixels.
 struct PixelRect {
@@ -31,9 +33,10 @@ struct DecodedRegion {
 inline constexpr int64_t kMaxPixels = int64_t{1} << 28;
 
 // Decodes one image after another, keeping its buffers. JPEG by libjpeg-turbo; PNG, WebP and TIFF
-// by OpenCV. Gray and CMYK become RGB, alpha is dropped, 16 bits become 8 (value / 257, rounded).
-// The EXIF orientation is ignored, as Pillow's and torchvision's readers do; rotate the files
-// before packing where it matters. Threads: one object belongs to one thread.
+// by OpenCV; .npy arrays (H, W[, 1, 3 or 4]) of uint8 or uint16 as they lie (RGB; (H, W, 3) uint8
+// without a copy). Gray and CMYK become RGB, alpha is dropped, 16 bits become 8 (value / 257,
+// rounded). The EXIF orientation is ignored, as Pillow's and torchvision's readers do; `podium pack
+// --exif=apply` turns the images where it matters. Threads: one object belongs to one thread.
 class ImageDecoder {
  public:
   ImageDecoder();
@@ -58,11 +61,10 @@ class ImageDecoder {
   DecodedRegion decode() { return decode({0, 0, width_, height_}); }
 
  private:
-  class Jpeg;
-  std::unique_ptr<Jpeg> jpeg_;
+  std::unique_ptr<JpegDecoder> jpeg_;
   std::string_view encoded_;
   bool is_jpeg_ = false;
-  cv::Mat whole_;  // of the formats that OpenCV decodes
+  cv::Mat whole_;  // of the formats other than JPEG
   int width_ = 0;
   int height_ = 0;
 };

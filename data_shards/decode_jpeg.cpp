@@ -28,7 +28,7 @@ void convert_cmyk(const uint8_t* source, uint8_t* target, size_t num_pixels, boo
 
 }  // namespace
 
-void ImageDecoder::Jpeg::on_error(j_common_ptr info) {
+void JpegDecoder::on_error(j_common_ptr info) {
   auto* error = reinterpret_cast<ErrorManager*>(info->err);
   error->base.format_message(info, error->message);
   std::longjmp(error->jump, 1);
@@ -36,28 +36,28 @@ void ImageDecoder::Jpeg::on_error(j_common_ptr info) {
 
 // libjpeg replaces what it cannot read by gray and only warns; such an image must not reach
 // training.
-void ImageDecoder::Jpeg::on_message(j_common_ptr info, int level) {
+void JpegDecoder::on_message(j_common_ptr info, int level) {
   if (level < 0 && !is_harmless(info->err->msg_code)) on_error(info);
 }
 
-ImageDecoder::Jpeg::Jpeg() {
+JpegDecoder::JpegDecoder() {
   info_.err = jpeg_std_error(&error_.base);
-  error_.base.error_exit = &Jpeg::on_error;
-  error_.base.emit_message = &Jpeg::on_message;
+  error_.base.error_exit = &JpegDecoder::on_error;
+  error_.base.emit_message = &JpegDecoder::on_message;
   if (setjmp(error_.jump)) throw InternalError(std::string("libjpeg: ") + error_.message);
   jpeg_create_decompress(&info_);
 }
 
-ImageDecoder::Jpeg::~Jpeg() { jpeg_destroy_decompress(&info_); }
+JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&info_); }
 
-void ImageDecoder::Jpeg::fail() {
+void JpegDecoder::fail() {
   jpeg_abort_decompress(&info_);
   is_header_read_ = false;
   throw DataError(fmt::format(
       "cannot decode the image: {}; replace the file, or --on_bad_sample=skip", error_.message));
 }
 
-bool ImageDecoder::Jpeg::read_header(std::string_view encoded) {
+bool JpegDecoder::read_header(std::string_view encoded) {
   if (setjmp(error_.jump)) return false;
   jpeg_abort_decompress(&info_);
   jpeg_mem_src(&info_, reinterpret_cast<const unsigned char*>(encoded.data()), encoded.size());
@@ -65,12 +65,12 @@ bool ImageDecoder::Jpeg::read_header(std::string_view encoded) {
   return true;
 }
 
-void ImageDecoder::Jpeg::open(std::string_view encoded) {
+void JpegDecoder::open(std::string_view encoded) {
   if (!read_header(encoded)) fail();
   is_header_read_ = true;
 }
 
-bool ImageDecoder::Jpeg::start(int denominator) {
+bool JpegDecoder::start(int denominator) {
   if (setjmp(error_.jump)) return false;
   const bool is_cmyk = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
   info_.out_color_space = is_cmyk ? JCS_CMYK : JCS_RGB;
@@ -80,8 +80,8 @@ bool ImageDecoder::Jpeg::start(int denominator) {
   return true;
 }
 
-bool ImageDecoder::Jpeg::read_rows(int num_rows_before, int num_rows, JDIMENSION first_column,
-                                   JDIMENSION num_columns) {
+bool JpegDecoder::read_rows(int num_rows_before, int num_rows, JDIMENSION first_column,
+                            JDIMENSION num_columns) {
   if (setjmp(error_.jump)) return false;
   column_ = first_column;
   num_columns_ = num_columns;
@@ -97,8 +97,29 @@ bool ImageDecoder::Jpeg::read_rows(int num_rows_before, int num_rows, JDIMENSION
   return true;
 }
 
-DecodedRegion ImageDecoder::Jpeg::decode(std::string_view encoded, const PixelRect& region,
-                                         int denominator) {
+bool JpegDecoder::read_to_end() {
+  if (setjmp(error_.jump)) return false;
+  info_.out_color_space = info_.jpeg_color_space;
+  info_.scale_num = 1;
+  info_.scale_denom = 8;
+  info_.do_fancy_upsampling = FALSE;
+  jpeg_start_decompress(&info_);
+  const size_t stride = size_t{info_.output_width} * static_cast<size_t>(info_.output_components);
+  pixels_.resize(stride);
+  JSAMPROW row = pixels_.data();
+  while (info_.output_scanline < info_.output_height) jpeg_read_scanlines(&info_, &row, 1);
+  jpeg_finish_decompress(&info_);
+  return true;
+}
+
+void JpegDecoder::check(std::string_view encoded) {
+  open(encoded);
+  is_header_read_ = false;
+  if (!read_to_end()) fail();
+}
+
+DecodedRegion JpegDecoder::decode(std::string_view encoded, const PixelRect& region,
+                                  int denominator) {
   if (!is_header_read_) open(encoded);
   is_header_read_ = false;
   if (!start(denominator)) fail();

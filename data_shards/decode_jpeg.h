@@ -17,19 +17,24 @@
 
 namespace podium::data_shards {
 
-// One reusable decompressor. Every call that enters libjpeg arms the jump target first; no frame
-// with a destructor lies between.
-class ImageDecoder::Jpeg {
+// One reusable decompressor, strict: what libjpeg only warns of is a DataError, because it fills
+// what it cannot read with gray. Every call that enters libjpeg arms the jump target first; no
+// frame with a destructor lies between.
+class JpegDecoder {
  public:
-  Jpeg();
-  ~Jpeg();
-  Jpeg(const Jpeg&) = delete;
-  Jpeg& operator=(const Jpeg&) = delete;
+  JpegDecoder();
+  ~JpegDecoder();
+  JpegDecoder(const JpegDecoder&) = delete;
+  JpegDecoder& operator=(const JpegDecoder&) = delete;
 
+  // Reads the header. Errors (of all calls): DataError "cannot decode the image: REASON; ...".
   void open(std::string_view encoded);
   int width() const { return static_cast<int>(info_.image_width); }
   int height() const { return static_cast<int>(info_.image_height); }
   DecodedRegion decode(std::string_view encoded, const PixelRect& region, int denominator);
+  // Decodes all entropy-coded data up to the end of the image, at an eighth of the size, and
+  // forgets the pixels. width() and height() are valid afterwards.
+  void check(std::string_view encoded);
 
  private:
   struct ErrorManager {
@@ -42,6 +47,7 @@ class ImageDecoder::Jpeg {
   // False when libjpeg has failed; the reason is in error_.message.
   bool read_header(std::string_view encoded);
   bool start(int denominator);
+  bool read_to_end();
   bool read_rows(int num_rows_before, int num_rows, JDIMENSION first_column,
                  JDIMENSION num_columns);
   [[noreturn]] void fail();

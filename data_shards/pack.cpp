@@ -5,16 +5,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <opencv2/core/utility.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "data_shards/dataset_files.h"
 #include "data_shards/pack_plan.h"
 #include "data_shards/pack_shard.h"
+#include "data_shards/pack_tars.h"
 #include "data_shards/pack_work.h"
+#include "data_shards/set_index.h"
 #include "data_shards/shard_index.h"
 #include "data_shards/tar_format.h"
 
@@ -22,6 +26,8 @@ namespace podium::data_shards {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kManyShards = 64;  // with more, a set gets a samples.bin
 
 void check_options(const PackOptions& options) {
   const bool is_prefix_good =
@@ -33,6 +39,14 @@ void check_options(const PackOptions& options) {
     throw UsageError(fmt::format("--prefix \"{}\": letters, digits, - and _ only", options.prefix));
   }
   if (options.output.empty()) throw UsageError("--output is empty; name the folder to write");
+  const ImageRewrite& rewrite = options.rewrite;
+  if (rewrite.resize_width < 0 || rewrite.resize_height < 0 || rewrite.max_side < 0 ||
+      (rewrite.resize_width > 0 && rewrite.max_side > 0)) {
+    throw UsageError("--resize and --max_side are at least 1 px, and only one of them is given");
+  }
+  if (rewrite.jpeg_quality < 1 || rewrite.jpeg_quality > 100) {
+    throw UsageError(fmt::format("--jpeg_quality={}: expected 1 to 100", rewrite.jpeg_quality));
+  }
   if (options.max_shard_bytes < 2 * kTarRecord) {
     throw UsageError(fmt::format("--max_shard_bytes is {}, but {} is the least",
                                  options.max_shard_bytes, 2 * kTarRecord));
@@ -45,21 +59,31 @@ std::string shard_name(const PackOptions& options, size_t number) {
 
 std::vector<PackedShard> write_shards(const PackPlan& plan, const PackOptions& options,
                                       PackWork* work) {
-  const auto ranges = divide_into_shards(plan, options.max_shard_bytes);
   Progress progress("packing", plan.samples.size(), "samples");
+  PreparedStream samples(plan, options, &progress);
+  const auto digest_of = [&](ShardRange range) {
+    range.last = std::min(range.last, plan.samples.size());
+    return shard_input_digest(plan, options, range);
+  };
   std::vector<PackedShard> shards;
-  for (size_t i = 0; i < ranges.size(); ++i) {
-    const fs::path file = work->path() / shard_name(options, i);
-    const std::string digest = shard_input_digest(plan, options, ranges[i]);
-    if (auto finished = work->find_finished(i, file, digest)) {
-      progress.advance(ranges[i].last - ranges[i].first);
+  while (!samples.is_at_end()) {
+    const size_t number = shards.size();
+    const fs::path file = work->path() / shard_name(options, number);
+    if (auto finished = work->find_finished(number, file, samples.position(), digest_of)) {
+      samples.skip_to(finished->range.last);
       shards.push_back(std::move(*finished));
       continue;
     }
-    shards.push_back(write_shard(plan, options, ranges[i], file, &progress));
-    work->note_finished(i, shards.back(), digest);
+    shards.push_back(write_shard(options, file, &samples));
+    work->note_finished(number, shards.back(), digest_of(shards.back().range));
   }
   progress.finish();
+  if (samples.num_ignored_orientations() > 0) {
+    log_warning(
+        "{}: {} samples have images with an EXIF orientation, which training ignores; "
+        "--exif=apply turns them",
+        options.input.string(), samples.num_ignored_orientations());
+  }
   return shards;
 }
 
@@ -115,6 +139,20 @@ DatasetDescription describe(const PackPlan& plan, const PackOptions& options,
   return description;
 }
 
+void write_set_index(const fs::path& folder, const std::vector<PackedShard>& shards,
+                     DatasetDescription* description) {
+  std::vector<SampleRecord> samples;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    for (const SampleRecord& sample : shards[i].samples) {
+      samples.push_back(sample);
+      samples.back().shard = static_cast<int32_t>(i);
+    }
+  }
+  const std::string bytes = set_index_bytes(description->shards, samples);
+  write_file_atomic(folder / kSetIndexFile, bytes);
+  description->index_xxh3_128 = xxh3_128_hex(bytes);
+}
+
 void warn_of_empty_classes(const DatasetDescription& description, const PackOptions& options) {
   for (size_t k = 0; k < description.classes.size() && description.has_labels; ++k) {
     if (description.label_histogram[k] > 0) continue;
@@ -127,19 +165,30 @@ void warn_of_empty_classes(const DatasetDescription& description, const PackOpti
 
 PackResult pack(const PackOptions& options) {
   check_options(options);
+  cv::setNumThreads(1);  // the samples are what is done in parallel
   PackWork work(options.output, options.is_overwrite);
-  const PackPlan plan = make_plan(options);
-  std::vector<PackedShard> shards = write_shards(plan, options, &work);
+  PackPlan plan;
+  std::vector<PackedShard> shards;
+  if (options.layout == Layout::kWebDataset) {
+    shards = index_tars(options, &work, &plan);
+  } else {
+    plan = make_plan(options);
+    shards = write_shards(plan, options, &work);
+  }
   if (std::all_of(shards.begin(), shards.end(),
                   [](const PackedShard& shard) { return shard.samples.empty(); })) {
+    std::vector<BadSample> bad;
+    for (const PackedShard& shard : shards) {
+      bad.insert(bad.end(), shard.bad_samples.begin(), shard.bad_samples.end());
+    }
+    const BadSample first = bad.empty() ? BadSample{"the tars", "no sample"} : bad.front();
     throw DataError(fmt::format("{}: all {} samples are bad, the first is {}: {}",
-                                options.input.string(), plan.samples.size(),
-                                shards.front().bad_samples.front().place,
-                                shards.front().bad_samples.front().reason));
+                                options.input.string(), bad.size(), first.place, first.reason));
   }
   work.remove_state();
   tidy(options, work, &shards);
-  const DatasetDescription description = describe(plan, options, shards);
+  DatasetDescription description = describe(plan, options, shards);
+  if (shards.size() > kManyShards) write_set_index(work.path(), shards, &description);
   warn_of_empty_classes(description, options);
   write_file_atomic(work.path() / kDatasetFile, description_to_json(description));
   work.commit();

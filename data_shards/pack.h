@@ -4,17 +4,44 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/rle.h"
+#include "data_shards/sample.h"
+
 namespace podium::data_shards {
 
-enum class Layout { kMultiLabelCsv, kPairedCsv, kClassFolders, kImageMask };
+enum class Layout {
+  kMultiLabelCsv,
+  kPairedCsv,
+  kClassFolders,
+  kImageMask,
+  kRleCsv,
+  kCoco,
+  kNpy,
+  kWebDataset
+};
+enum class MaskOverlap { kLater, kSmaller };         // which annotation is on top (coco)
+enum class CrowdRegions { kClass, kIgnore, kSkip };  // coco: drawn; value 255; left out
+
+// What is done to images and masks before they are stored; nothing by default. Sizes in px.
+struct ImageRewrite {
+  bool decode = false;   // store pixels (.npy) instead of files
+  int resize_width = 0;  // 0: as they are
+  int resize_height = 0;
+  int max_side = 0;         // 0: any; larger images are reduced, keeping their shape
+  bool is_upright = false;  // turn by the EXIF orientation
+  int jpeg_quality = 95;    // of JPEGs that are encoded anew
+  bool changes_pixels() const { return resize_width > 0 || max_side > 0; }
+};
 
 struct PackOptions {
   Layout layout = Layout::kMultiLabelCsv;
   std::filesystem::path
-      input;  // the CSV, or the folder (class folders; image_mask: holds images/ and masks/)
+      input;  // the CSV or JSON; the folder (class folders; image_mask: holds images/ and masks/;
+              // npy: images.npy ...; webdataset: the tars); one .npz or .tar
   std::filesystem::path
       images;  // folder that relative image paths start from; empty: the folder of `input`
   std::filesystem::path output;
@@ -25,7 +52,14 @@ struct PackOptions {
   std::vector<std::string> classes;  // image_mask: names of the mask values 0..K-1; paired_csv:
                                      // order of the classes. Empty: from the CSV header, sorted
                                      // labels or folders; masks: background, foreground
-  std::string prefix = "data";  // shard names: prefix-000000.tar
+  std::string prefix = "data";       // shard names: prefix-000000.tar
+  ImageRewrite rewrite;
+  RleOrder rle_order = RleOrder::kRowMajor;   // rle_csv
+  MaskOverlap overlap = MaskOverlap::kLater;  // coco
+  CrowdRegions crowd = CrowdRegions::kClass;  // coco
+  std::string group_column;                   // CSVs: samples of a group stay in one fold
+  std::string mask_member = "mask.png";       // webdataset: the member that holds the mask
+  std::optional<Task> task;                   // npy, webdataset: where no label tells it
 };
 
 struct BadSample {

@@ -2,12 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/parallel.h"
 #include "base/text.h"
 #include "data_shards/pack_image.h"
 #include "data_shards/pack_plan.h"
@@ -32,6 +30,13 @@ std::vector<fs::path> list_folder(const fs::path& folder) {
   return entries;
 }
 
+PackFile whole_file(const std::string& role, const fs::path& path) {
+  PackFile file;
+  file.role = role;
+  file.path = path;
+  return file;
+}
+
 std::string relative_place(const fs::path& file, const PackOptions& options) {
   return fs::relative(file, options.input).generic_string();
 }
@@ -41,12 +46,12 @@ void add_image(const fs::path& file, const std::string& key, int64_t class_index
   const std::string place = relative_place(file, options);
   is_good_sample(options, place, &plan->bad_samples, [&] {
     if (!has_image_name(file)) {
-      throw DataError(place + ": not an image (jpg, jpeg, png, webp, tif, tiff); remove it");
+      throw DataError(place + ": not an image (jpg, jpeg, png, webp, tif, tiff, npy); remove it");
     }
     PackSample sample;
     sample.key = key;
     sample.place = place;
-    sample.files.push_back({"", file, 0, 0});
+    sample.files.push_back(whole_file("", file));
     sample.class_index = class_index;
     plan->samples.push_back(std::move(sample));
   });
@@ -74,7 +79,7 @@ std::map<std::string, fs::path> by_stem(const fs::path& folder, const PackOption
     const std::string place = relative_place(file, options);
     is_good_sample(options, place, bad, [&] {
       if (!has_image_name(file)) {
-        throw DataError(place + ": not an image (jpg, jpeg, png, webp, tif, tiff); remove it");
+        throw DataError(place + ": not an image (jpg, jpeg, png, webp, tif, tiff, npy); remove it");
       }
     });
     if (!has_image_name(file)) continue;
@@ -85,28 +90,6 @@ std::map<std::string, fs::path> by_stem(const fs::path& folder, const PackOption
     }
   }
   return files;
-}
-
-// With two classes a mask may hold 0 and 255 or 0 and 1. One rule for the whole set: 255 is class 1
-// when no mask holds a 1.
-bool is_255_foreground(const PackPlan& plan, const PackOptions& options) {
-  if (plan.classes.size() != 2 || !plan.has_labels) return false;
-  std::atomic<bool> has_one = false;
-  std::atomic<bool> has_255 = false;
-  const int num_threads = options.num_threads > 0 ? options.num_threads : available_cores();
-  parallel_for(static_cast<int64_t>(plan.samples.size()), num_threads, [&](int64_t i) {
-    for (const PackFile& file : plan.samples[static_cast<size_t>(i)].files) {
-      if (file.role != "mask" || has_one) continue;
-      try {
-        const auto histogram = mask_histogram(decode_mask(read_file(file.path)));
-        if (histogram[1] > 0) has_one = true;
-        if (histogram[kIgnoreIndex] > 0) has_255 = true;
-      } catch (const Error&) {
-        continue;  // reported with its place when the sample is packed
-      }
-    }
-  });
-  return has_255 && !has_one;
 }
 
 }  // namespace
@@ -174,14 +157,14 @@ PackPlan plan_image_mask(const PackOptions& options) {
       PackSample sample;
       sample.key = stem;
       sample.place = place;
-      sample.files.push_back({"", file, 0, 0});
+      sample.files.push_back(whole_file("", file));
       if (plan.has_labels) {
         const auto mask = masks.find(stem);
         if (mask == masks.end()) {
           throw DataError(
               fmt::format("{}: no mask masks/{}.png; add it, or remove the image", place, stem));
         }
-        sample.files.push_back({"mask", mask->second, 0, 0});
+        sample.files.push_back(whole_file("mask", mask->second));
       }
       plan.samples.push_back(std::move(sample));
     });

@@ -1,66 +1,18 @@
-// JPEG by libjpeg, because OpenCV hides its warnings; PNG, WebP and TIFF by OpenCV.
+// JPEG by libjpeg, because OpenCV hides its warnings; PNG, WebP and TIFF by OpenCV; arrays by hand.
 #include "data_shards/pack_image.h"
 
 #include <fmt/format.h>
-#include <jpeglib.h>
 
-#include <csetjmp>
 #include <opencv2/imgcodecs.hpp>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "data_shards/decode_jpeg.h"
+#include "data_shards/npy_format.h"
 #include "data_shards/sample.h"
 
 namespace podium::data_shards {
 namespace {
-
-// libjpeg's error state; ends the decoding at the first error or warning.
-struct JpegErrors {
-  jpeg_error_mgr base;  // first: libjpeg knows this part only
-  std::jmp_buf jump;
-  char message[JMSG_LENGTH_MAX];
-};
-
-[[noreturn]] void stop_decoding(j_common_ptr info) {
-  auto* errors = reinterpret_cast<JpegErrors*>(info->err);
-  info->err->format_message(info, errors->message);
-  std::longjmp(errors->jump, 1);
-}
-
-void on_jpeg_message(j_common_ptr info, int level) {
-  if (level < 0) stop_decoding(info);
-}
-
-// Decodes all entropy-coded data at an eighth of the size. Returns false with errors->message set.
-// Only plain data lives here: longjmp passes over destructors.
-bool decode_jpeg(std::string_view bytes, JpegErrors* errors, int* width, int* height) {
-  jpeg_decompress_struct info;
-  info.err = jpeg_std_error(&errors->base);
-  errors->base.error_exit = stop_decoding;
-  errors->base.emit_message = on_jpeg_message;
-  JSAMPARRAY row = nullptr;
-  jpeg_create_decompress(&info);
-  if (setjmp(errors->jump) != 0) {
-    jpeg_destroy_decompress(&info);
-    return false;
-  }
-  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-  jpeg_read_header(&info, TRUE);
-  *width = static_cast<int>(info.image_width);
-  *height = static_cast<int>(info.image_height);
-  info.scale_num = 1;
-  info.scale_denom = 8;
-  info.out_color_space = info.jpeg_color_space;
-  info.do_fancy_upsampling = FALSE;
-  jpeg_start_decompress(&info);
-  row = info.mem->alloc_sarray(reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
-                               info.output_width * static_cast<JDIMENSION>(info.output_components),
-                               1);
-  while (info.output_scanline < info.output_height) jpeg_read_scanlines(&info, row, 1);
-  jpeg_finish_decompress(&info);
-  jpeg_destroy_decompress(&info);
-  return true;
-}
 
 [[noreturn]] void fail(std::string_view reason) {
   throw DataError(
@@ -71,6 +23,7 @@ bool decode_jpeg(std::string_view bytes, JpegErrors* errors, int* width, int* he
 
 // The format by its first bytes; "" when it is none of ours.
 std::string format_of(std::string_view bytes) {
+  if (is_npy(bytes)) return "npy";
   if (bytes.substr(0, 3) == "\xff\xd8\xff") return "jpg";
   if (bytes.substr(0, 8) == "\x89PNG\r\n\x1a\n") return "png";
   if (bytes.substr(0, 4) == "RIFF" && bytes.size() > 12 && bytes.substr(8, 4) == "WEBP") {
@@ -112,28 +65,39 @@ cv::Mat decode_by_opencv(std::string_view bytes) {
 bool has_image_name(const std::filesystem::path& file) {
   const std::string extension = lower(file.extension().string());
   return extension == ".jpg" || extension == ".jpeg" || extension == ".png" ||
-         extension == ".webp" || extension == ".tif" || extension == ".tiff";
+         extension == ".webp" || extension == ".tif" || extension == ".tiff" || extension == ".npy";
 }
 
 ImageInfo inspect_image(std::string_view bytes) {
   ImageInfo info;
   info.extension = format_of(bytes);
   if (bytes.empty()) fail("the file is empty");
-  if (info.extension.empty()) fail("it is no JPEG, PNG, WebP or TIFF");
+  if (info.extension.empty()) fail("it is no JPEG, PNG, WebP, TIFF or .npy");
   if (info.extension == "jpg") {
-    JpegErrors errors{};
-    if (!decode_jpeg(bytes, &errors, &info.width, &info.height)) fail(errors.message);
+    JpegDecoder decoder;
+    decoder.check(bytes);
+    info.width = decoder.width();
+    info.height = decoder.height();
     return info;
   }
   if (info.extension == "png") check_png_end(bytes);
-  const cv::Mat image = decode_by_opencv(bytes);
+  const cv::Mat image = info.extension == "npy" ? image_of_npy(bytes) : decode_by_opencv(bytes);
+  const bool is_known = (image.depth() == CV_8U || image.depth() == CV_16U) &&
+                        (image.channels() == 1 || image.channels() == 3 || image.channels() == 4);
+  if (!is_known) {
+    fail(
+        fmt::format("it has {} channels of {} bits{}, but 1, 3 or 4 of 8 or 16 bits are read",
+                    image.channels(), image.elemSize1() * 8,
+                    image.depth() == CV_32F || image.depth() == CV_64F ? " (floating point)" : ""));
+  }
   info.width = image.cols;
   info.height = image.rows;
   return info;
 }
 
 cv::Mat decode_mask(std::string_view bytes) {
-  if (format_of(bytes) != "png") fail("a mask must be a PNG");
+  if (is_npy(bytes)) return mask_of_npy(bytes);
+  if (format_of(bytes) != "png") fail("a mask must be a PNG or a .npy array");
   check_png_end(bytes);
   cv::Mat mask = decode_by_opencv(bytes);
   if (mask.type() != CV_8UC1) {
@@ -166,12 +130,10 @@ std::vector<int64_t> count_mask_pixels(const cv::Mat& mask, int64_t num_classes)
   return {histogram.begin(), histogram.begin() + num_classes};
 }
 
-std::string encode_binary_mask(const cv::Mat& mask) {
-  cv::Mat binary = mask.clone();
-  binary.setTo(1, mask == 255);
+std::string encode_mask(const cv::Mat& mask) {
   std::vector<uint8_t> bytes;
   // A fixed level, so that equal masks give equal bytes.
-  cv::imencode(".png", binary, bytes, {cv::IMWRITE_PNG_COMPRESSION, 6});
+  cv::imencode(".png", mask, bytes, {cv::IMWRITE_PNG_COMPRESSION, 6});
   return {bytes.begin(), bytes.end()};
 }
 

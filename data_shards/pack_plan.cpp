@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <fstream>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/parallel.h"
 #include "data_shards/pack_image.h"
 #include "data_shards/tar_format.h"
@@ -130,6 +133,14 @@ std::string layout_name(Layout layout) {
       return "class_folders";
     case Layout::kImageMask:
       return "image_mask";
+    case Layout::kRleCsv:
+      return "rle_csv";
+    case Layout::kCoco:
+      return "coco";
+    case Layout::kNpy:
+      return "npy";
+    case Layout::kWebDataset:
+      return "webdataset";
   }
   throw InternalError(fmt::format("layout {} has no name", static_cast<int>(layout)));
 }
@@ -169,6 +180,40 @@ std::string tar_stem(const std::string& key) {
   return stem.rfind("__", 0) == 0 ? "k" + stem : stem;
 }
 
+std::string read_source(const PackFile& file) {
+  if (file.length < 0) return read_file(file.path);
+  std::string bytes = file.prefix;
+  bytes.resize(file.prefix.size() + static_cast<size_t>(file.length));
+  std::ifstream stream(file.path, std::ios::binary);
+  stream.seekg(file.offset);
+  stream.read(bytes.data() + file.prefix.size(), static_cast<std::streamsize>(file.length));
+  if (stream.gcount() != file.length) {
+    throw IoError(fmt::format("cannot read {} bytes at {} of {}; check the file and run again",
+                              file.length, file.offset, file.path.string()));
+  }
+  return bytes;
+}
+
+bool is_255_foreground(const PackPlan& plan, const PackOptions& options) {
+  if (plan.classes.size() != 2 || !plan.has_labels) return false;
+  std::atomic<bool> has_one = false;
+  std::atomic<bool> has_255 = false;
+  const int num_threads = options.num_threads > 0 ? options.num_threads : available_cores();
+  parallel_for(static_cast<int64_t>(plan.samples.size()), num_threads, [&](int64_t i) {
+    for (const PackFile& file : plan.samples[static_cast<size_t>(i)].files) {
+      if (file.role != "mask" || has_one) continue;
+      try {
+        const auto histogram = mask_histogram(decode_mask(read_source(file)));
+        if (histogram[1] > 0) has_one = true;
+        if (histogram[kIgnoreIndex] > 0) has_255 = true;
+      } catch (const Error&) {
+        continue;  // reported with its place when the sample is packed
+      }
+    }
+  });
+  return has_255 && !has_one;
+}
+
 PackPlan make_plan(const PackOptions& options) {
   PackPlan plan;
   switch (options.layout) {
@@ -184,6 +229,17 @@ PackPlan make_plan(const PackOptions& options) {
     case Layout::kImageMask:
       plan = plan_image_mask(options);
       break;
+    case Layout::kRleCsv:
+      plan = plan_rle_csv(options);
+      break;
+    case Layout::kCoco:
+      plan = plan_coco(options);
+      break;
+    case Layout::kNpy:
+      plan = plan_arrays(options);
+      break;
+    case Layout::kWebDataset:
+      throw InternalError("tars are indexed, not planned");
   }
   for (PackSample& sample : plan.samples) {
     if (!sample.key.empty()) sample.stem = tar_stem(sample.key);

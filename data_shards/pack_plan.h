@@ -17,9 +17,18 @@ namespace podium::data_shards {
 struct PackFile {
   std::string role;  // "" (the image), "lr", "hr", "mask"; the member is "ROLE.FORMAT"
   std::filesystem::path path;
-  int64_t size = 0;      // bytes
+  int64_t size = 0;      // bytes of the file
   int64_t mtime_ns = 0;  // since the file clock's epoch; only compared for equality
+  // A part of the file, behind bytes of our own (the header of an array's slice).
+  std::string prefix;
+  int64_t offset = 0;
+  int64_t length = -1;  // bytes; -1: the whole file
+
+  int64_t num_bytes() const { return length < 0 ? size : std::ssize(prefix) + length; }
 };
+
+// The bytes of an image or mask. Errors: IoError names the file.
+std::string read_source(const PackFile& file);
 
 struct PackSample {
   std::string key;
@@ -29,6 +38,9 @@ struct PackSample {
   std::vector<PackFile> files;
   std::vector<float> class_vector;
   int64_t class_index = kNoClass;
+  // Masks that are no files: draws one of the image's size (px), CV_8UC1. Errors: DataError.
+  std::function<cv::Mat(int32_t height, int32_t width)> draw_mask;
+  std::string mask_digest;  // of all that draw_mask depends on
 };
 
 struct PackPlan {
@@ -40,7 +52,8 @@ struct PackPlan {
   std::vector<BadSample> bad_samples;  // left out already: a bad cell, a missing file
 };
 
-// "multilabel_csv", "paired_csv", "class_folders", "image_mask".
+// "multilabel_csv", "paired_csv", "class_folders", "image_mask", "rle_csv", "coco", "npy",
+// "webdataset".
 std::string layout_name(Layout layout);
 
 // Reads the input's tables and folders, not the images.
@@ -53,6 +66,13 @@ PackPlan plan_multilabel_csv(const PackOptions& options);
 PackPlan plan_paired_csv(const PackOptions& options);
 PackPlan plan_class_folders(const PackOptions& options);
 PackPlan plan_image_mask(const PackOptions& options);
+PackPlan plan_rle_csv(const PackOptions& options);
+PackPlan plan_coco(const PackOptions& options);
+PackPlan plan_arrays(const PackOptions& options);
+
+// With two classes a mask may hold 0 and 255 or 0 and 1. One rule for the whole set: 255 is class 1
+// when no mask holds a 1. Reads every mask.
+bool is_255_foreground(const PackPlan& plan, const PackOptions& options);
 
 // Runs `function()`; with skip_bad_samples its DataError or IoError goes to `bad` and false is
 // returned.

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "base/progress.h"
 #include "data_shards/dataset.h"
 #include "data_shards/pack_plan.h"
+#include "data_shards/pack_prepare.h"
 
 namespace podium::data_shards {
 
@@ -18,21 +18,21 @@ struct ShardRange {
   size_t last = 0;
 };
 
-// Divides the samples in order, so that no shard is larger than max_shard_bytes (unless one sample
-// alone is). From file sizes only.
-std::vector<ShardRange> divide_into_shards(const PackPlan& plan, int64_t max_shard_bytes);
-
 struct PackedShard {
+  ShardRange range;
   ShardInfo info;
   std::vector<SampleRecord> samples;
   std::vector<BadSample> bad_samples;
 };
 
-// Reads and checks the files on `num_threads` threads and writes FILE.tar, FILE.idx and
-// FILE.samples.jsonl in input order. Errors: DataError / IoError "PLACE: ..." of the first bad
-// sample unless skip_bad_samples.
-PackedShard write_shard(const PackPlan& plan, const PackOptions& options, ShardRange range,
-                        const std::filesystem::path& file, Progress* progress);
+// Takes samples from the stream until the next one would bring the archive over max_shard_bytes
+// (one sample is always taken), and writes FILE.tar, FILE.idx and FILE.samples.jsonl. Errors: those
+// of the stream; IoError.
+PackedShard write_shard(const PackOptions& options, const std::filesystem::path& file,
+                        PreparedStream* samples);
+
+// Writes the index and the sample table of a shard, and fills in what of shard->info tells of them.
+void write_tables(const std::filesystem::path& file, PackedShard* shard);
 
 // Digest of all that decides a shard's bytes: format, options, paths, sizes, times, labels.
 std::string shard_input_digest(const PackPlan& plan, const PackOptions& options, ShardRange range);

@@ -88,15 +88,19 @@ fs::path PackWork::state_file(size_t number) const {
   return work_ / kStateFolder / fmt::format("{:06d}.json", number);
 }
 
-std::optional<PackedShard> PackWork::find_finished(size_t number, const fs::path& file,
-                                                   const std::string& input_digest) const {
+std::optional<PackedShard> PackWork::find_finished(
+    size_t number, const fs::path& file, size_t first,
+    const std::function<std::string(ShardRange)>& digest_of) const {
   if (!fs::exists(state_file(number))) return std::nullopt;
   try {
     const json state = json::parse(read_file(state_file(number)));
-    if (state.at("input") != input_digest || state.at("file") != file.filename().string()) {
+    PackedShard shard;
+    state.at("first").get_to(shard.range.first);
+    state.at("last").get_to(shard.range.last);
+    if (shard.range.first != first || state.at("file") != file.filename().string() ||
+        state.at("input") != digest_of(shard.range)) {
       return std::nullopt;
     }
-    PackedShard shard;
     state.at("file").get_to(shard.info.file);
     state.at("num_samples").get_to(shard.info.num_samples);
     state.at("num_bytes").get_to(shard.info.num_bytes);
@@ -125,6 +129,8 @@ void PackWork::note_finished(size_t number, const PackedShard& shard,
                              const std::string& input_digest) {
   json state = {{"input", input_digest},
                 {"file", shard.info.file},
+                {"first", shard.range.first},
+                {"last", shard.range.last},
                 {"num_samples", shard.info.num_samples},
                 {"num_bytes", shard.info.num_bytes},
                 {"xxh3_128", shard.info.xxh3_128},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,9 +24,11 @@ class PackWork {
   PackWork& operator=(const PackWork&) = delete;
 
   const std::filesystem::path& path() const { return work_; }
-  // The shard of that number if it was finished from the same input and its files are whole.
-  std::optional<PackedShard> find_finished(size_t number, const std::filesystem::path& file,
-                                           const std::string& input_digest) const;
+  // The shard of that number, beginning at sample `first`, if it was finished from the same input
+  // and its files are whole. `digest_of` gives the digest of the input of a range.
+  std::optional<PackedShard> find_finished(
+      size_t number, const std::filesystem::path& file, size_t first,
+      const std::function<std::string(ShardRange)>& digest_of) const;
   void note_finished(size_t number, const PackedShard& shard, const std::string& input_digest);
   // Ends resumability: from here on the folder holds the data set only.
   void remove_state();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <deque>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -20,11 +23,20 @@
 namespace podium::data_shards {
 namespace {
 
+constexpr size_t kMostMappings = 16384;
+constexpr size_t kOpenedEarly = 1024;  // shards
+constexpr int64_t kPageBytes = 4096;
+
 // One open shard. A mapping outlives its descriptor; pread needs it.
 struct ShardFile {
   int descriptor = -1;
   const char* mapping = nullptr;
   int64_t num_bytes = 0;
+
+  ShardFile() = default;
+  ~ShardFile();
+  ShardFile(const ShardFile&) = delete;
+  ShardFile& operator=(const ShardFile&) = delete;
 };
 
 // `shard train-000012.tar: sample "img_0042" (offset 1536)`
@@ -51,44 +63,80 @@ void check_size(const ShardFile& shard, const ShardInfo& info, const std::filesy
   }
 }
 
+ShardFile::~ShardFile() {
+  if (mapping) ::munmap(const_cast<char*>(mapping), static_cast<size_t>(num_bytes));
+  if (descriptor >= 0) ::close(descriptor);
+}
+
+std::shared_ptr<ShardFile> open_shard(const std::filesystem::path& file, const ShardInfo& info,
+                                      ReaderKind kind) {
+  auto shard = std::make_shared<ShardFile>();
+  shard->descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (shard->descriptor < 0) fail_open(file, errno);
+  struct stat status {};
+  if (::fstat(shard->descriptor, &status) != 0) fail_open(file, errno);
+  shard->num_bytes = status.st_size;
+  check_size(*shard, info, file);
+  // Samples are read in random order: reading ahead behind each would fetch what nobody asked for.
+  // will_need() names what is read next.
+  ::posix_fadvise(shard->descriptor, 0, 0, POSIX_FADV_RANDOM);
+  if (kind == ReaderKind::kPread || shard->num_bytes == 0) return shard;
+  void* mapping = ::mmap(nullptr, static_cast<size_t>(shard->num_bytes), PROT_READ, MAP_SHARED,
+                         shard->descriptor, 0);
+  if (mapping == MAP_FAILED) fail_open(file, errno);
+  ::madvise(mapping, static_cast<size_t>(shard->num_bytes), MADV_RANDOM);
+  shard->mapping = static_cast<const char*>(mapping);
+  ::close(std::exchange(shard->descriptor, -1));
+  return shard;
+}
+
+// How many files the process may hold open for shards.
+size_t most_open_files() {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  return std::clamp<size_t>(limit.rlim_cur / 2, 16, 4096);
+}
+
 }  // namespace
 
 struct SampleReader::State {
-  std::vector<ShardFile> shards;
-  std::vector<int64_t> first_bit;               // of each sample in `verified`
-  std::vector<std::atomic<uint64_t>> verified;  // one bit per member
+  const Dataset& dataset;
+  ReaderKind kind;
+  size_t most_open;  // pread; mappings stay for the reader's life, because views point into them
+  std::mutex mutex;
+  std::vector<std::shared_ptr<ShardFile>> shards;  // null: not open
+  std::deque<size_t> opened;                       // pread: in the order of opening
+  std::vector<int64_t> first_bit;                  // of each sample in `verified`
+  std::vector<std::atomic<uint64_t>> verified;     // one bit per member
 
-  ~State() {
-    for (const ShardFile& shard : shards) {
-      if (shard.mapping)
-        ::munmap(const_cast<char*>(shard.mapping), static_cast<size_t>(shard.num_bytes));
-      if (shard.descriptor >= 0) ::close(shard.descriptor);
-    }
+  State(const Dataset& set, ReaderKind reader_kind)
+      : dataset(set), kind(reader_kind), most_open(most_open_files()) {
+    // The kernel allows 65,530 mappings a process; beyond a part of that, copying is the way.
+    if (set.shards().size() > kMostMappings) kind = ReaderKind::kPread;
+    shards.resize(set.shards().size());
   }
 
-  void open(const std::filesystem::path& file, const ShardInfo& info, ReaderKind kind) {
-    ShardFile& shard = shards.emplace_back();
-    shard.descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (shard.descriptor < 0) fail_open(file, errno);
-    struct stat status {};
-    if (::fstat(shard.descriptor, &status) != 0) fail_open(file, errno);
-    shard.num_bytes = status.st_size;
-    check_size(shard, info, file);
-    if (kind == ReaderKind::kPread || shard.num_bytes == 0) return;
-    void* mapping = ::mmap(nullptr, static_cast<size_t>(shard.num_bytes), PROT_READ, MAP_SHARED,
-                           shard.descriptor, 0);
-    if (mapping == MAP_FAILED) fail_open(file, errno);
-    shard.mapping = static_cast<const char*>(mapping);
-    ::close(std::exchange(shard.descriptor, -1));
+  std::shared_ptr<ShardFile> get(size_t shard) {
+    const std::lock_guard lock(mutex);
+    if (shards[shard]) return shards[shard];
+    const ShardInfo& info = dataset.shards()[shard];
+    shards[shard] = open_shard(dataset.directory() / info.file, info, kind);
+    if (kind == ReaderKind::kPread) {
+      opened.push_back(shard);
+      if (opened.size() > most_open) {
+        shards[opened.front()].reset();  // whoever reads from it keeps it open
+        opened.pop_front();
+      }
+    }
+    return shards[shard];
   }
 };
 
 SampleReader::SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind)
-    : dataset_(std::move(dataset)), state_(std::make_unique<State>()) {
-  state_->shards.reserve(dataset_->shards().size());
-  for (const ShardInfo& info : dataset_->shards()) {
-    state_->open(dataset_->directory() / info.file, info, kind);
-  }
+    : dataset_(std::move(dataset)), state_(std::make_unique<State>(*dataset_, kind)) {
+  // Early, so that a missing shard is noticed before the first step.
+  const size_t num_early = std::min(dataset_->shards().size(), kOpenedEarly);
+  for (size_t shard = 0; shard < num_early; ++shard) state_->get(shard);
   int64_t num_members = 0;
   state_->first_bit.reserve(static_cast<size_t>(dataset_->size()));
   for (int64_t index = 0; index < dataset_->size(); ++index) {
@@ -100,10 +148,25 @@ SampleReader::SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind ki
 
 SampleReader::~SampleReader() = default;
 
+void SampleReader::will_need(int64_t index, const MemberRecord& member) const {
+  const std::shared_ptr<ShardFile> shard =
+      state_->get(static_cast<size_t>(dataset_->sample(index).shard));
+  if (member.offset < 0 || member.size < 0 || member.offset > shard->num_bytes - member.size)
+    return;
+  if (!shard->mapping) {
+    ::posix_fadvise(shard->descriptor, member.offset, member.size, POSIX_FADV_WILLNEED);
+    return;
+  }
+  const int64_t first = member.offset / kPageBytes * kPageBytes;
+  ::madvise(const_cast<char*>(shard->mapping) + first,
+            static_cast<size_t>(member.offset + member.size - first), MADV_WILLNEED);
+}
+
 std::string_view SampleReader::read(int64_t index, const MemberRecord& member,
                                     std::string* buffer) const {
   const SampleRecord& sample = dataset_->sample(index);
-  const ShardFile& shard = state_->shards[static_cast<size_t>(sample.shard)];
+  const std::shared_ptr<ShardFile> held = state_->get(static_cast<size_t>(sample.shard));
+  const ShardFile& shard = *held;
   // Checked before a byte is touched: a page behind the end of a mapped file is a SIGBUS, not an
   // error.
   if (member.offset < 0 || member.size < 0 || member.offset > shard.num_bytes - member.size) {

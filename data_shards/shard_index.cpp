@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "data_shards/dataset_files.h"
 
 namespace podium::data_shards {
 namespace {
@@ -13,8 +14,12 @@ namespace {
 void append_line(const SampleRecord& sample, std::string* text) {
   bool is_first = true;
   for (const MemberRecord& member : sample.members) {
-    fmt::format_to(std::back_inserter(*text), "{}{} {} {} {}.{}", is_first ? "" : " ",
-                   member.extension, member.offset, member.size, sample.stem, member.extension);
+    const std::string name = member_name(sample, member);
+    // As wds2idx: from the first dot behind the last slash, the case kept.
+    const size_t base = name.rfind('/') + 1;
+    const std::string_view extension = std::string_view(name).substr(name.find('.', base) + 1);
+    fmt::format_to(std::back_inserter(*text), "{}{} {} {} {}", is_first ? "" : " ", extension,
+                   member.offset, member.size, name);
     is_first = false;
   }
   text->push_back('\n');

@@ -49,6 +49,14 @@ std::string text_of(std::string_view block, FieldRange field) {
 
 int64_t octal_of(std::string_view block, FieldRange field, const std::string& place,
                  const char* what) {
+  const auto first = static_cast<unsigned char>(block[field.offset]);
+  if (first & 0x80) {  // GNU: too large for octal digits, so binary, most significant byte first
+    int64_t value = first & 0x7f;
+    for (size_t i = 1; i < field.size && value < (int64_t{1} << 48); ++i) {
+      value = value << 8 | static_cast<unsigned char>(block[field.offset + i]);
+    }
+    if (value < (int64_t{1} << 48)) return value;
+  }
   int64_t value = 0;
   bool has_digit = false;
   for (char c : block.substr(field.offset, field.size)) {
@@ -64,6 +72,18 @@ int64_t octal_of(std::string_view block, FieldRange field, const std::string& pl
     has_digit = true;
   }
   return value;
+}
+
+// Name of the compression that a file with this start has; null for none.
+const char* compression_of(std::string_view start) {
+  if (start.substr(0, 2) == "\x1f\x8b") return "gzip";
+  if (start.substr(0, 3) == "BZh") return "bzip2";
+  if (start.substr(0, 5) ==
+      "\xfd"
+      "7zXZ")
+    return "xz";
+  if (start.substr(0, 4) == "\x28\xb5\x2f\xfd") return "zstd";
+  return nullptr;
 }
 
 // Position of the slash that divides `name` into prefix and name field; npos when none fits.
@@ -119,6 +139,12 @@ std::array<char, kTarBlock> encode_tar_header(const std::string& name, int64_t s
 }
 
 std::optional<TarHeader> decode_tar_header(std::string_view block, const std::string& place) {
+  if (const char* packed = compression_of(block)) {
+    throw DataError(
+        fmt::format("{}: the file is compressed ({}), so that its members cannot be "
+                    "found one by one; unpack it, then run again",
+                    place, packed));
+  }
   if (block.size() != static_cast<size_t>(kTarBlock)) {
     throw DataError(
         fmt::format("{}: {} bytes where a tar header of 512 was expected; the file is "
@@ -138,7 +164,8 @@ std::optional<TarHeader> decode_tar_header(std::string_view block, const std::st
   }
   TarHeader header;
   header.name = text_of(block, kName);
-  if (block.substr(kMagic.offset, 5) == "ustar") {
+  // GNU's own format has "ustar  " here and times where POSIX has the prefix.
+  if (block.substr(kMagic.offset, 6) == std::string_view("ustar\0", 6)) {
     const std::string prefix = text_of(block, kPrefix);
     if (!prefix.empty()) header.name = prefix + "/" + header.name;
   }

@@ -14,10 +14,10 @@ struct TarMember {
   int64_t size = 0;    // bytes
 };
 
-// Regular members in archive order; folders are passed over. Checks every header's checksum, that
-// every member lies inside the file, and the end-of-archive blocks. Errors: IoError; DataError
-// "FILE: offset N: ..." for a damaged or truncated archive and for what a shard may not hold
-// (links, PAX and GNU extensions, compression).
+// Regular members in archive order; folders are passed over. USTAR, PAX and GNU (long names, sizes
+// over 8 GiB). Checks every header's checksum, that every member lies inside the file, and the
+// end-of-archive blocks. Errors: IoError; DataError "FILE: offset N: ..." for a damaged or
+// truncated archive and for what a shard may not hold (links, sparse files, compression).
 std::vector<TarMember> list_tar(const std::filesystem::path& file);
 
 }  // namespace podium::data_shards

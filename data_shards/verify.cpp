@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
+#include <compare>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -36,24 +36,37 @@ void check_counts(const Dataset& dataset, const DatasetDescription& counted) {
   }
 }
 
-// Pairs of samples with a byte-equal image: 64 bits of XXH3 and the size are equal.
-std::vector<std::pair<int64_t, int64_t>> find_duplicates(const Dataset& dataset) {
-  std::vector<std::tuple<uint64_t, int64_t, int64_t>> images;  // hash, size, sample
+// Content and place of an image: byte-equal images have equal hash and size.
+struct ImageContent {
+  uint64_t xxh3 = 0;
+  int64_t size = 0;  // bytes
+  int64_t sample = 0;
+  auto operator<=>(const ImageContent&) const = default;
+  bool is_equal_image(const ImageContent& other) const {
+    return xxh3 == other.xxh3 && size == other.size;
+  }
+};
+
+std::vector<ImageContent> sorted_images(const Dataset& dataset) {
+  std::vector<ImageContent> images;
   for (int64_t i = 0; i < dataset.size(); ++i) {
     for (const MemberRecord& member : dataset.sample(i).members) {
-      if (is_image_extension(member.extension)) images.emplace_back(member.xxh3, member.size, i);
+      if (is_image_extension(member.extension)) images.push_back({member.xxh3, member.size, i});
     }
   }
   std::sort(images.begin(), images.end());
+  return images;
+}
+
+// Pairs of samples with a byte-equal image.
+std::vector<std::pair<int64_t, int64_t>> find_duplicates(const std::vector<ImageContent>& images) {
   std::vector<std::pair<int64_t, int64_t>> pairs;
   size_t first = 0;  // of the run of equal images
   for (size_t i = 1; i < images.size(); ++i) {
-    const auto& [hash, size, sample] = images[i];
-    const auto& [first_hash, first_size, first_sample] = images[first];
-    if (hash != first_hash || size != first_size) {
+    if (!images[i].is_equal_image(images[first])) {
       first = i;
-    } else if (sample != first_sample) {
-      pairs.emplace_back(first_sample, sample);
+    } else if (images[i].sample != images[first].sample) {
+      pairs.emplace_back(images[first].sample, images[i].sample);
     }
   }
   std::sort(pairs.begin(), pairs.end());
@@ -75,9 +88,9 @@ std::vector<int32_t> read_folds(const Dataset& dataset, const std::filesystem::p
   return fold_of;
 }
 
-void note_duplicates(const Dataset& dataset, const std::filesystem::path& folds_file,
-                     VerifyReport* report) {
-  const auto pairs = find_duplicates(dataset);
+void note_duplicates(const Dataset& dataset, const std::vector<ImageContent>& images,
+                     const std::filesystem::path& folds_file, VerifyReport* report) {
+  const auto pairs = find_duplicates(images);
   std::vector<int32_t> fold_of;
   if (!folds_file.empty()) fold_of = read_folds(dataset, folds_file);
   for (const auto& [a, b] : pairs) {
@@ -92,10 +105,24 @@ void note_duplicates(const Dataset& dataset, const std::filesystem::path& folds_
   }
 }
 
+// Images of this set that another set has too: a test image that was trained on.
+void note_duplicates_across(const Dataset& dataset, const std::vector<ImageContent>& images,
+                            const std::filesystem::path& other_folder, VerifyReport* report) {
+  const auto other = Dataset::open(other_folder);
+  for (const ImageContent& image : sorted_images(*other)) {
+    const auto found =
+        std::lower_bound(images.begin(), images.end(), ImageContent{image.xxh3, image.size, 0});
+    if (found == images.end() || !found->is_equal_image(image)) continue;
+    report->duplicates_across_sets.push_back(
+        fmt::format("\"{}\" = \"{}\" of {}", dataset.sample(found->sample).key,
+                    other->sample(image.sample).key, other_folder.string()));
+  }
+}
+
 }  // namespace
 
 VerifyReport verify(const VerifyOptions& options) {
-  const auto dataset = Dataset::open(options.data);
+  const auto dataset = Dataset::open_and_check_tables(options.data);
   const int num_threads = options.num_threads > 0 ? options.num_threads : available_cores();
   VerifyReport report;
   report.num_samples = dataset->size();
@@ -116,7 +143,11 @@ VerifyReport verify(const VerifyOptions& options) {
     report.label_histogram.emplace_back(dataset->classes()[k], counted.label_histogram[k]);
   }
   report.unknown_labels = counted.unknown_labels;
-  note_duplicates(*dataset, options.folds, &report);
+  const std::vector<ImageContent> images = sorted_images(*dataset);
+  note_duplicates(*dataset, images, options.folds, &report);
+  for (const auto& other : options.against) {
+    note_duplicates_across(*dataset, images, other, &report);
+  }
   return report;
 }
 
@@ -133,6 +164,10 @@ std::string VerifyReport::to_text() const {
   if (!duplicates_across_folds.empty()) {
     text += fmt::format("{} pairs lie on both sides of a split\n", duplicates_across_folds.size());
     for (const std::string& pair : duplicates_across_folds) text += "  " + pair + "\n";
+  }
+  if (!duplicates_across_sets.empty()) {
+    text += fmt::format("{} images are in another set too\n", duplicates_across_sets.size());
+    for (const std::string& pair : duplicates_across_sets) text += "  " + pair + "\n";
   }
   text += fmt::format("{} bad\n", bad_samples.size());
   for (const BadSample& bad : bad_samples) text += "  " + bad.place + ": " + bad.reason + "\n";

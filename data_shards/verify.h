@@ -14,6 +14,7 @@ namespace podium::data_shards {
 struct VerifyOptions {
   std::filesystem::path data;
   std::filesystem::path folds;  // optional: also look for equal images on both sides of a split
+  std::vector<std::filesystem::path> against;  // other sets: equal images in both are listed
   int num_threads = 0;
   bool skip_bad_samples = false;  // report all instead of stopping at the first
 };
@@ -26,6 +27,7 @@ struct VerifyReport {
   std::vector<int64_t> unknown_labels;  // per class, multi-label
   std::vector<std::pair<std::string, std::string>> duplicates;  // keys of byte-equal images
   std::vector<std::string> duplicates_across_folds;
+  std::vector<std::string> duplicates_across_sets;
   std::vector<BadSample> bad_samples;
   std::string to_text() const;
 };

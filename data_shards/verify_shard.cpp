@@ -1,54 +1,21 @@
 // Maps a shard into memory and looks at every byte.
 #include "data_shards/verify_shard.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "data_shards/dataset_files.h"
+#include "data_shards/mapped_file.h"
 #include "data_shards/pack_image.h"
+#include "data_shards/pack_tars.h"
 #include "data_shards/tar_reader.h"
 
 namespace podium::data_shards {
 namespace {
-
-class MappedFile {
- public:
-  explicit MappedFile(const std::filesystem::path& file) {
-    const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    struct stat status {};
-    const bool is_open = descriptor >= 0 && fstat(descriptor, &status) == 0;
-    size_ = static_cast<size_t>(status.st_size);
-    if (is_open && size_ > 0) {
-      data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-    }
-    const int error = errno;
-    if (descriptor >= 0) close(descriptor);
-    if (!is_open || data_ == MAP_FAILED) {
-      throw IoError(fmt::format("cannot read {}: {}; check the path and its permissions",
-                                file.string(), std::strerror(error)));
-    }
-  }
-  ~MappedFile() {
-    if (data_ != nullptr) munmap(data_, size_);
-  }
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  std::string_view bytes() const { return {static_cast<const char*>(data_), size_}; }
-
- private:
-  void* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 // One member: checksum, and what its bytes say against what the table says.
 void verify_member(const Dataset& dataset, const SampleRecord& sample, const MemberRecord& member,
@@ -61,7 +28,7 @@ void verify_member(const Dataset& dataset, const SampleRecord& sample, const Mem
   }
   int32_t width = member.width;
   int32_t height = member.height;
-  if (member.extension == kMaskExtension) {
+  if (is_mask_extension(member.extension)) {
     const cv::Mat mask = decode_mask(bytes);
     width = mask.cols;
     height = mask.rows;
@@ -72,10 +39,11 @@ void verify_member(const Dataset& dataset, const SampleRecord& sample, const Mem
     const ImageInfo info = inspect_image(bytes);
     width = info.width;
     height = info.height;
-  } else if (const LabelMember label = label_member(sample);
-             label.extension == member.extension && label.bytes != bytes) {
-    throw DataError(fmt::format("label member \"{}\", but the sample table says \"{}\"; repack",
-                                bytes.substr(0, 80), label.bytes.substr(0, 80)));
+  } else if (SampleRecord labels; read_label_member(member.extension, bytes, &labels)) {
+    if (labels.class_index != sample.class_index || labels.class_vector != sample.class_vector) {
+      throw DataError(fmt::format("label member \"{}\", but the sample table says \"{}\"; repack",
+                                  bytes.substr(0, 80), label_member(sample).bytes.substr(0, 80)));
+    }
   }
   if (width != member.width || height != member.height) {
     throw DataError(fmt::format("{} x {} px, but the sample table says {} x {}; repack", width,
@@ -100,7 +68,8 @@ void verify_headers(const std::filesystem::path& file,
   size_t next = 0;
   for (const SampleRecord* sample : samples) {
     for (const MemberRecord& record : sample->members) {
-      const std::string name = sample->stem + "." + record.extension;
+      const std::string name = member_name(*sample, record);
+      while (next < members.size() && !names_a_sample(members[next].name)) ++next;
       const TarMember found = next < members.size() ? members[next] : TarMember{};
       ++next;
       if (found.name == name && found.offset == record.offset && found.size == record.size) {
@@ -112,8 +81,9 @@ void verify_headers(const std::filesystem::path& file,
           file.string(), found.name, found.offset, found.size, name, record.offset, record.size));
     }
   }
+  while (next < members.size() && !names_a_sample(members[next].name)) ++next;
   if (next != members.size()) {
-    throw DataError(fmt::format("{}: {} members, but the sample table has {}; repack",
+    throw DataError(fmt::format("{}: {} members, but the sample table has {} of them; repack",
                                 file.string(), members.size(), next));
   }
 }

@@ -1,12 +1,15 @@
 // pack, verify, split: from files to shards and folds.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "data_shards/pack.h"
+#include "data_shards/pack_plan.h"
 #include "data_shards/splits.h"
 #include "data_shards/verify.h"
 #include "launcher/command_line.h"
@@ -17,13 +20,26 @@ namespace podium::launcher {
 namespace {
 
 using data_shards::BadSample;
+using data_shards::CrowdRegions;
 using data_shards::Layout;
+using data_shards::MaskOverlap;
 using data_shards::SplitMethod;
 
 const std::map<std::string, Layout> kLayouts = {{"multilabel_csv", Layout::kMultiLabelCsv},
                                                 {"paired_csv", Layout::kPairedCsv},
                                                 {"class_folders", Layout::kClassFolders},
-                                                {"image_mask", Layout::kImageMask}};
+                                                {"image_mask", Layout::kImageMask},
+                                                {"rle_csv", Layout::kRleCsv},
+                                                {"coco", Layout::kCoco},
+                                                {"npy", Layout::kNpy},
+                                                {"webdataset", Layout::kWebDataset}};
+const std::map<std::string, RleOrder> kRleOrders = {{"row", RleOrder::kRowMajor},
+                                                    {"column", RleOrder::kColumnMajor}};
+const std::map<std::string, MaskOverlap> kOverlaps = {{"later", MaskOverlap::kLater},
+                                                      {"smaller", MaskOverlap::kSmaller}};
+const std::map<std::string, CrowdRegions> kCrowds = {{"class", CrowdRegions::kClass},
+                                                     {"ignore", CrowdRegions::kIgnore},
+                                                     {"skip", CrowdRegions::kSkip}};
 const std::map<std::string, SplitMethod> kMethods = {
     {"kfold", SplitMethod::kKfold},
     {"holdout", SplitMethod::kHoldout},
@@ -40,7 +56,43 @@ void print_bad_samples(const std::vector<BadSample>& bad_samples) {
   for (const BadSample& bad : bad_samples) fmt::print("left out: {}: {}\n", bad.place, bad.reason);
 }
 
-void run_pack(const Invocation&) {
+// "256" or "320x240" (width x height).
+void parse_resize(const std::string& text, data_shards::ImageRewrite* rewrite) {
+  const std::vector<std::string> words = split(lower(text), 'x');
+  const auto width = parse_int(words.front());
+  const auto height = parse_int(words.back());
+  const auto is_side = [](const std::optional<int64_t>& side) {
+    return side && *side >= 1 && *side <= 1 << 15;
+  };
+  if (words.size() > 2 || !is_side(width) || !is_side(height)) {
+    throw UsageError(
+        fmt::format("pack: --resize={}: expected SIDE or WIDTHxHEIGHT in px, such as "
+                    "256 or 320x240",
+                    text));
+  }
+  rewrite->resize_width = static_cast<int>(*width);
+  rewrite->resize_height = static_cast<int>(*height);
+}
+
+// The flags that belong to some layouts only.
+void check_layout_flags(const Invocation& invocation, Layout layout) {
+  const std::vector<std::pair<const char*, std::vector<Layout>>> owners = {
+      {"rle_order", {Layout::kRleCsv}},
+      {"overlap", {Layout::kCoco}},
+      {"crowd", {Layout::kCoco}},
+      {"mask_member", {Layout::kWebDataset}},
+      {"task", {Layout::kWebDataset, Layout::kNpy}},
+      {"group_column", {Layout::kMultiLabelCsv, Layout::kPairedCsv, Layout::kRleCsv}}};
+  for (const auto& [flag, layouts] : owners) {
+    if (!invocation.has(flag)) continue;
+    if (std::find(layouts.begin(), layouts.end(), layout) != layouts.end()) continue;
+    std::vector<std::string> names;
+    for (const Layout owner : layouts) names.push_back(data_shards::layout_name(owner));
+    throw UsageError(fmt::format("pack: --{} belongs to --layout={}", flag, join(names, "|")));
+  }
+}
+
+void run_pack(const Invocation& invocation) {
   data_shards::PackOptions options;
   options.layout = kLayouts.at(FLAGS_layout);
   options.input = FLAGS_input;
@@ -56,6 +108,18 @@ void run_pack(const Invocation&) {
   options.is_overwrite = FLAGS_overwrite;
   options.classes = comma_list(FLAGS_classes);
   options.prefix = FLAGS_prefix;
+  check_layout_flags(invocation, options.layout);
+  options.rewrite.decode = FLAGS_decode;
+  if (!FLAGS_resize.empty()) parse_resize(FLAGS_resize, &options.rewrite);
+  options.rewrite.max_side = FLAGS_max_side;
+  options.rewrite.is_upright = FLAGS_exif == "apply";
+  options.rewrite.jpeg_quality = FLAGS_jpeg_quality;
+  options.rle_order = kRleOrders.at(FLAGS_rle_order);
+  options.overlap = kOverlaps.at(FLAGS_overlap);
+  options.crowd = kCrowds.at(FLAGS_crowd);
+  options.group_column = FLAGS_group_column;
+  options.mask_member = lower(FLAGS_mask_member);
+  if (!FLAGS_task.empty()) options.task = data_shards::parse_task(FLAGS_task);
   const data_shards::PackResult result = data_shards::pack(options);
   print_bad_samples(result.bad_samples);
   fmt::print("{}: {} samples in {} shards, {} left out\n", FLAGS_output, result.num_samples,
@@ -66,6 +130,7 @@ void run_verify(const Invocation&) {
   data_shards::VerifyOptions options;
   options.data = FLAGS_data;
   options.folds = FLAGS_folds;
+  for (const std::string& other : comma_list(FLAGS_against)) options.against.emplace_back(other);
   options.num_threads = FLAGS_threads;
   options.skip_bad_samples = FLAGS_on_bad_sample == "skip";
   const data_shards::VerifyReport report = data_shards::verify(options);
@@ -93,7 +158,8 @@ void print_quality(const data_shards::Dataset& dataset, const data_shards::Split
   }
   fmt::print("sigma of class ratio differences (worst fold): {:.4f}\n",
              quality.std_of_ratio_differences);
-  fmt::print("label distribution distance (LD): {:.5f}\n", quality.label_distribution);
+  fmt::print("mean difference of class shares, fold and all (0 to 1): {:.5f}\n",
+             quality.label_distribution);
 }
 
 void run_split(const Invocation& invocation) {
@@ -142,16 +208,51 @@ Command pack_command() {
               .is_required = true,
               .choices = names_of(kLayouts)},
              {.name = "input",
-              .help = "The CSV, or the folder (class_folders: one folder per class; image_mask: "
-                      "holds images/ and masks/).",
+              .help = "The CSV or COCO JSON; or the folder (class_folders: one folder per class; "
+                      "image_mask: holds images/ and masks/; npy: images.npy with masks.npy or "
+                      "labels.npy, or one .npz; webdataset: .tar files).",
               .is_required = true},
              {.name = "images",
-              .help = "Folder that image paths in the CSV start from.",
+              .help = "Folder that image paths in the CSV or JSON start from.",
               .default_text = "the folder of --input"},
+             {.name = "rle_order",
+              .help = "rle_csv: the run-length code goes along rows or down columns.",
+              .choices = names_of(kRleOrders)},
+             {.name = "overlap",
+              .help = "coco: where annotations overlap, the later or the smaller one is on top.",
+              .choices = names_of(kOverlaps)},
+             {.name = "crowd",
+              .help = "coco: crowd regions are drawn as their class, not counted (255), or left "
+                      "out.",
+              .choices = names_of(kCrowds)},
+             {.name = "group_column",
+              .help = "CSV column: rows with the same value stay on one side of a split.",
+              .default_text = "none"},
+             {.name = "mask_member",
+              .help = "webdataset: extension of the members that hold masks."},
+             {.name = "task",
+              .help = "npy, webdataset without labels: multi_label, single_label or segmentation.",
+              .default_text = "single_label"},
              {.name = "classes",
               .help = "Class names in order, comma-separated; for masks the names of the values "
                       "0, 1, ...",
               .default_text = "from the input"}}},
+           {"images",
+            {{.name = "decode",
+              .help =
+                  "Store pixels (.npy, 8-bit RGB) instead of files: larger, and nothing is left "
+                  "to decode."},
+             {.name = "resize",
+              .help = "Size of all images and masks, in px: SIDE or WIDTHxHEIGHT.",
+              .default_text = "as they are"},
+             {.name = "max_side",
+              .help = "Reduce images and masks whose longer side is larger, in px; 0: never."},
+             {.name = "exif",
+              .help = "Orientation noted by cameras: ignore it, as training does, or turn the "
+                      "pixels.",
+              .choices = {"ignore", "apply"}},
+             {.name = "jpeg_quality",
+              .help = "Of JPEGs that are encoded anew after a change of size, 1 to 100."}}},
            {"output",
             {{.name = "output", .help = "Folder of the new data set.", .is_required = true},
              {.name = "prefix", .help = "Shards are named PREFIX-000000.tar."},
@@ -162,7 +263,10 @@ Command pack_command() {
               .help = "Threads that read and check images.",
               .default_text = "one per core"},
              on_bad_sample_flag()}}},
-      .examples = {"podium pack --layout=multilabel_csv --input=train.csv --output=shards/train"},
+      .examples = {"podium pack --layout=multilabel_csv --input=train.csv --output=shards/train",
+                   "podium pack --layout=coco --input=train.json --images=batch --overlap=smaller "
+                   "--output=shards/litter",
+                   "podium pack --layout=npy --input=arrays --output=shards/buildings"},
       .notes = "The same input gives the same bytes. A killed pack goes on where it stopped.",
       .run = run_pack};
 }
@@ -174,8 +278,10 @@ Command verify_command() {
       .groups = {{"input",
                   {data_flag(),
                    {.name = "folds",
-                    .help =
-                        "Folds file: equal images on both sides of a split are reported too."}}},
+                    .help = "Folds file: equal images on both sides of a split are reported too."},
+                   {.name = "against",
+                    .help = "Other packed sets, comma-separated (the test set): images that are in "
+                            "both are reported too."}}},
                  {"work",
                   {{.name = "threads", .help = "Threads.", .default_text = "one per core"},
                    {.name = "on_bad_sample",

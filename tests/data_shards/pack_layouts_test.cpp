@@ -1,7 +1,10 @@
 // Packing of pairs, class folders and masks.
+#include <set>
+
 #include "data_shards/dataset.h"
 #include "data_shards/pack.h"
 #include "data_shards/pack_image.h"
+#include "data_shards/splits.h"
 #include "tests/data_shards/pack_fixture.h"
 
 namespace podium::data_shards {
@@ -87,6 +90,61 @@ TEST(PackPaired, WrongLabelsAndColumnsAreNamed) {
   write_text(options.input, "img_path,lable\nt.png,Wren\n");
   EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
               AllOf(HasSubstr("train.csv:1: unknown column \"lable\""), HasSubstr("\"label\"")));
+}
+
+// One photograph stands behind two rows, and the second row's large image behind a third: all three
+// are one group, and no split puts one of them on the other side.
+TEST(PackPaired, RowsThatShareAnImageNeverComeApart) {
+  const TestFolder folder;
+  std::string csv = "id,img_path,upscale_img_path,label\n";
+  for (int i = 0; i < 24; ++i) {
+    const std::string n = std::to_string(i);
+    write_image(folder / ("in/lr/" + n + ".png"), 8, 8, static_cast<uint64_t>(i));
+    write_image(folder / ("in/hr/" + n + ".png"), 16, 16, static_cast<uint64_t>(100 + i));
+    csv += "s" + n + ",lr/" + n + ".png,hr/" + n + ".png," + (i % 2 ? "Wren" : "Jay") + "\n";
+  }
+  csv += "again,./lr/3.png,hr/x.png,Wren\nthird,lr/y.png,hr/x.png,Wren\n";
+  write_image(folder / "in/hr/x.png", 16, 16, 200);
+  write_image(folder / "in/lr/y.png", 8, 8, 201);
+  write_text(folder / "in/train.csv", csv);
+  PackOptions options = options_for(folder, Layout::kPairedCsv, "in/train.csv");
+  pack(options);
+  const auto dataset = Dataset::open(options.output);
+  EXPECT_EQ(dataset->sample(dataset->find("again")).group, "s3");
+  EXPECT_EQ(dataset->sample(dataset->find("third")).group, "s3");
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    SplitOptions split_options;
+    split_options.num_folds = 3;
+    split_options.seed = seed;
+    const Folds folds = make_folds(*dataset, split_options);
+    for (int64_t fold = 0; fold < 3; ++fold) {
+      std::set<uint64_t> trained;  // content of every image that trains, in both resolutions
+      for (const int64_t i : folds.train_indices(*dataset, fold)) {
+        for (const MemberRecord& member : dataset->sample(i).members) {
+          if (member.width > 0) trained.insert(member.xxh3);
+        }
+      }
+      for (const int64_t i : folds.val_indices(*dataset, fold)) {
+        for (const MemberRecord& member : dataset->sample(i).members) {
+          EXPECT_EQ(trained.count(member.xxh3), 0U) << dataset->sample(i).key;
+        }
+      }
+    }
+  }
+}
+
+TEST(PackGroups, AColumnOfTheCsvNamesThem) {
+  const TestFolder folder;
+  write_image(folder / "in/a.png", 8, 8, 0);
+  write_image(folder / "in/b.png", 8, 8, 1);
+  write_text(folder / "in/train.csv",
+             "img_id,img_path,scene,wet\na,a.png,north,1\nb,b.png,north,0\n");
+  PackOptions options = options_for(folder, Layout::kMultiLabelCsv, "in/train.csv");
+  options.group_column = "scene";
+  pack(options);
+  const auto dataset = Dataset::open(options.output);
+  EXPECT_THAT(dataset->classes(), ElementsAre("wet"));
+  EXPECT_EQ(dataset->sample(1).group, "north");
 }
 
 TEST(PackFolders, ClassesAreTheSortedFolders) {

@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/text.h"
 #include "data_shards/dataset.h"
 #include "data_shards/pack_image.h"
 #include "data_shards/pack_plan.h"
@@ -243,26 +246,31 @@ TEST(Pack, SkippingCountsAndListsBadSamples) {
   EXPECT_EQ(dataset->find("img_3"), -1);
 }
 
-TEST(Pack, ShardsWithoutAGoodSampleVanish) {
+TEST(Pack, BadSamplesTakeNoPlaceInAShard) {
   const TestFolder folder;
   PackOptions options = write_multilabel_input(folder, 12);
   options.max_shard_bytes = kSmallShard;
-  pack(options);
-  const auto whole = Dataset::open(options.output);
-  ASSERT_GE(whole->shards().size(), 3U);
-  for (int64_t i = 0; i < whole->size(); ++i) {
-    if (whole->sample(i).shard != 1) continue;
-    // The size stays, so that the division into shards stays.
-    const fs::path image = folder / ("in/train/" + whole->sample(i).key + ".jpg");
-    write_text(image, std::string(fs::file_size(image), 'x'));
-  }
-  options.output = folder / "skipped";
   options.skip_bad_samples = true;
+  for (const int i : {0, 4, 5, 6, 7, 11}) {
+    write_text(folder / fmt::format("in/train/img_{}.jpg", i), "no image");
+  }
+  EXPECT_EQ(pack(options).num_samples, 6);
+  // The same as without the bad rows.
+  std::string rows;
+  for (const std::string& line : split(read_file(options.input), '\n')) {
+    bool is_bad = line.empty();
+    for (const int i : {0, 4, 5, 6, 7, 11}) is_bad |= line.rfind(fmt::format("img_{},", i), 0) == 0;
+    if (!is_bad) rows += line + "\n";
+  }
+  write_text(options.input, rows);
+  options.output = folder / "good";
   pack(options);
-  const auto rest = Dataset::open(options.output);
-  EXPECT_EQ(rest->shards().size(), whole->shards().size() - 1);
-  EXPECT_EQ(rest->shards()[1].file, "data-000001.tar");
-  EXPECT_EQ(rest->size(), whole->size() - whole->shards()[1].num_samples);
+  const auto skipped = Dataset::open(folder / "out");
+  const auto good = Dataset::open(folder / "good");
+  ASSERT_EQ(skipped->shards().size(), good->shards().size());
+  for (size_t i = 0; i < good->shards().size(); ++i) {
+    EXPECT_EQ(skipped->shards()[i].xxh3_128, good->shards()[i].xxh3_128);
+  }
 }
 
 TEST(Pack, AllSamplesBadIsAnError) {
@@ -318,6 +326,46 @@ TEST(Pack, KilledRunIsContinuedToTheSameBytes) {
   expect_equal_folders(folder / "whole", folder / "out");
   EXPECT_EQ(fs::last_write_time(folder / "out/data-000000.tar"), old_time);
   EXPECT_FALSE(fs::exists(work));
+}
+
+// A child packs and is killed after a random time; again and again until one gets through. The
+// bytes are those of an undisturbed run, whatever was on disk when it died.
+TEST(Pack, KilledAtRandomMomentsItEndsWithTheSameBytes) {
+  const TestFolder folder;
+  PackOptions options = write_multilabel_input(folder, 40);
+  options.max_shard_bytes = kSmallShard;
+  options.rewrite.max_side = 20;  // some work for every sample
+  options.output = folder / "whole";
+  const auto start = std::chrono::steady_clock::now();
+  pack(options);
+  const auto whole_time = std::chrono::steady_clock::now() - start;
+  options.output = folder / "out";
+  Rng rng(11, RandomPurpose::kTest);
+  int num_kills = 0;
+  for (int round = 0; round < 40 && !fs::exists(options.output); ++round) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      try {
+        pack(options);
+      } catch (...) {
+        _exit(1);
+      }
+      _exit(0);
+    }
+    // Later rounds get more time, so that the loop ends.
+    const double share = rng.uniform(0.0, 0.6 + 0.1 * round);
+    std::this_thread::sleep_for(whole_time * share);
+    kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status)) ++num_kills;
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+  }
+  if (!fs::exists(options.output)) pack(options);
+  EXPECT_GT(num_kills, 0);
+  expect_equal_folders(folder / "whole", folder / "out");
+  EXPECT_FALSE(fs::exists(folder / ".out.packing"));
 }
 
 TEST(Pack, TwoRunsAtOnceAreRefused) {

@@ -102,7 +102,7 @@ TEST(ShardIndex, DifferenceNamesLine) {
   const std::string text = read_file(shard_index_path(kFixture));
   SampleRecord sample;
   sample.key = sample.stem = "img_0";
-  sample.members = {{"jpg", 512, 1109, 0, 32, 24}, {"json", 2560, 19, 0, 0, 0}};
+  sample.members = {{"jpg", "", 512, 1109, 0, 32, 24}, {"json", "", 2560, 19, 0, 0, 0}};
   EXPECT_NO_THROW(check_shard_index("v1.2 1\njpg 512 1109 img_0.jpg json 2560 19 img_0.json\n",
                                     {sample}, "x.idx"));
   EXPECT_THAT(error_of<DataError>([&] { check_shard_index(text, {sample}, "x.idx"); }),

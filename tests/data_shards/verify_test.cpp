@@ -106,5 +106,50 @@ TEST(Verify, MasksAreCounted) {
   EXPECT_THAT(report.label_histogram, ElementsAre(Pair("background", 15), Pair("foreground", 5)));
 }
 
+// The test set has two images of the training set, one of them under another key.
+TEST(Verify, ImagesOfAnotherSetAreFound) {
+  const TestFolder folder;
+  PackOptions options = write_multilabel_input(folder, 4);
+  pack(options);
+  PackOptions test = options;
+  test.layout = Layout::kClassFolders;
+  test.input = folder / "test";
+  test.output = folder / "packed_test";
+  fs::create_directories(test.input);
+  fs::copy_file(folder / "in/train/img_2.jpg", test.input / "other.jpg");
+  fs::copy_file(folder / "in/train/img_3.jpg", test.input / "img_3.jpg");
+  write_image(test.input / "new.jpg", 16, 24, 77);
+  pack(test);
+  VerifyOptions verify_options = options_of(folder / "out");
+  EXPECT_THAT(verify(verify_options).duplicates_across_sets, IsEmpty());
+  verify_options.against = {test.output};
+  const VerifyReport report = verify(verify_options);
+  const std::string place = test.output.string();
+  EXPECT_THAT(report.duplicates_across_sets,
+              testing::UnorderedElementsAre("\"img_2\" = \"other\" of " + place,
+                                            "\"img_3\" = \"img_3\" of " + place));
+  EXPECT_THAT(report.to_text(), HasSubstr("2 images are in another set too"));
+}
+
+TEST(Verify, LabelOutOfRangeAndBadImageInATarAreNamed) {
+  const TestFolder folder;
+  PackOptions options = write_multilabel_input(folder, 3);
+  pack(options);
+  const auto dataset = Dataset::open(options.output);
+  const SampleRecord& sample = dataset->sample(1);
+  const fs::path shard = options.output / dataset->shards()[0].file;
+  // A changed label is found by its checksum, a label that the tables do not allow when opening.
+  const MemberRecord& labels = sample.members.back();
+  ASSERT_EQ(labels.extension, "json");
+  poke(shard, labels.offset + labels.size - 4, '7');
+  EXPECT_THAT(error_of<DataError>([&] { verify(options_of(options.output)); }),
+              AllOf(HasSubstr("img_1"), HasSubstr("json")));
+  const fs::path table = options.output / "data-000000.samples.jsonl";
+  std::string text = read_file(table);
+  text.replace(text.find("\"labels\":\"") + 10, 2, "72");
+  write_text(table, text);
+  EXPECT_THROW(Dataset::open(options.output), DataError);
+}
+
 }  // namespace
 }  // namespace podium::data_shards
