@@ -16,12 +16,11 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "data_shards/dataset_files.h"
 #include "data_shards/pack_image.h"
 
 namespace podium::data_shards {
 namespace {
-
-constexpr const char* kMaskMember = "mask.png";
 
 std::string place_of(const Dataset& dataset, const SampleRecord& sample, int64_t offset) {
   return fmt::format("shard {}: sample \"{}\" (offset {})",
@@ -146,6 +145,7 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   Batch& batch = pending->batch;
   batch.keys.resize(num_slots);
   batch.indices = pending->plan.indices;
+  for (const int64_t index : pending->plan.indices) give_hints(index);
   const size_t num_images =
       options_.image_policy == ImagePolicy::kStack ? image_members_.size() : 1;
   const auto host = [&](at::ScalarType type) {
@@ -169,6 +169,15 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   return pending;
 }
 
+void SlotFiller::give_hints(int64_t index) const {
+  // One range from the first to the last byte: a sample's members lie side by side.
+  const auto& members = dataset_->sample(index).members;
+  MemberRecord all;
+  all.offset = members.front().offset;
+  all.size = members.back().offset + members.back().size - all.offset;
+  reader_.will_need(index, all);
+}
+
 const MemberRecord& SlotFiller::member(const SampleRecord& sample,
                                        const std::string& extension) const {
   std::vector<std::string> known;
@@ -183,14 +192,13 @@ const MemberRecord& SlotFiller::member(const SampleRecord& sample,
                   join(known, ", ")));
 }
 
-std::vector<std::string> SlotFiller::chosen_members(const MicroBatchPlan& plan,
+std::vector<std::string> SlotFiller::chosen_members(uint64_t epoch,
                                                     const SampleRecord& sample) const {
   switch (options_.image_policy) {
     case ImagePolicy::kFirst:
       return {image_members_.front()};
     case ImagePolicy::kRandom: {
-      Rng rng(options_.seed, RandomPurpose::kImageChoice, static_cast<uint64_t>(plan.epoch),
-              xxh3_64(sample.key));
+      Rng rng(options_.seed, RandomPurpose::kImageChoice, epoch, xxh3_64(sample.key));
       return {image_members_[rng.below(image_members_.size())]};
     }
     case ImagePolicy::kStack:
@@ -201,7 +209,10 @@ std::vector<std::string> SlotFiller::chosen_members(const MicroBatchPlan& plan,
 
 cv::Mat SlotFiller::read_mask(const SampleRecord& sample, int64_t index,
                               std::string* buffer) const {
-  const MemberRecord& mask = member(sample, kMaskMember);
+  const auto found =
+      std::find_if(sample.members.begin(), sample.members.end(),
+                   [](const MemberRecord& m) { return is_mask_extension(m.extension); });
+  const MemberRecord& mask = found == sample.members.end() ? member(sample, "mask.png") : *found;
   const std::string_view bytes = reader_.read(index, mask, buffer);
   return with_context(place_of(*dataset_, sample, mask.offset), [&] {
     return with_context(mask.extension, [&] { return decode_mask(bytes); });
@@ -228,11 +239,15 @@ void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
   write_labels(pending, slot, sample);
   cv::Mat mask;
   if (has_masks_) mask = read_mask(sample, index, &mask_buffer);
-  const uint64_t epoch = is_training_ ? static_cast<uint64_t>(pending->plan.epoch) : 0;
+  uint64_t epoch = is_training_ ? static_cast<uint64_t>(pending->plan.epoch) : 0;
+  // A sample that comes again in an epoch gets choices of its own.
+  if (!pending->plan.repeats.empty()) {
+    epoch |= static_cast<uint64_t>(pending->plan.repeats[static_cast<size_t>(slot)]) << 32;
+  }
   // Every image of a sample gets the same random choices, so that the images of a stack stay
   // aligned.
   const Rng rng(options_.seed, RandomPurpose::kAugment, epoch, xxh3_64(sample.key));
-  const std::vector<std::string> chosen = chosen_members(pending->plan, sample);
+  const std::vector<std::string> chosen = chosen_members(epoch, sample);
   for (size_t i = 0; i < chosen.size(); ++i) {
     const MemberRecord& image = member(sample, chosen[i]);
     const std::string_view bytes = reader_.read(index, image, &image_buffer);

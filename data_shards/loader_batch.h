@@ -65,9 +65,9 @@ class SlotFiller {
                std::vector<std::pair<int64_t, BadSample>>* bad_samples) const;
 
  private:
+  void give_hints(int64_t index) const;
   const MemberRecord& member(const SampleRecord& sample, const std::string& extension) const;
-  std::vector<std::string> chosen_members(const MicroBatchPlan& plan,
-                                          const SampleRecord& sample) const;
+  std::vector<std::string> chosen_members(uint64_t epoch, const SampleRecord& sample) const;
   cv::Mat read_mask(const SampleRecord& sample, int64_t index, std::string* buffer) const;
   void write_labels(PendingBatch* pending, int64_t slot, const SampleRecord& sample) const;
   void stack_loose(PendingBatch* pending, const std::vector<int64_t>& good_slots) const;

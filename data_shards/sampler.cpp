@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
@@ -16,6 +17,18 @@ void require_positive(const char* name, int64_t value) {
   if (value < 1) throw RecipeError(fmt::format("{} is {}; it must be at least 1", name, value));
 }
 
+// How often each position's index stood before it; empty when none comes twice.
+std::vector<int32_t> count_repeats(const std::vector<int64_t>& indices) {
+  std::unordered_map<int64_t, int32_t> seen;
+  std::vector<int32_t> repeats;
+  bool has_repeat = false;
+  for (const int64_t index : indices) {
+    repeats.push_back(seen[index]++);
+    has_repeat |= repeats.back() > 0;
+  }
+  return has_repeat ? repeats : std::vector<int32_t>();
+}
+
 }  // namespace
 
 TrainSampler::TrainSampler(std::vector<int64_t> indices, uint64_t seed, int64_t logical_workers,
@@ -26,6 +39,7 @@ TrainSampler::TrainSampler(std::vector<int64_t> indices, uint64_t seed, int64_t 
   require_positive("micro_batch_size", micro_batch_size);
   num_leaves_ = logical_workers * grad_accum_steps;
   micro_batch_size_ = micro_batch_size;
+  repeats_ = count_repeats(indices_);
   const auto num_samples = static_cast<int64_t>(indices_.size());
   steps_per_epoch_ = num_samples / global_batch_size();
   if (steps_per_epoch_ == 0) {
@@ -48,11 +62,13 @@ std::vector<MicroBatchPlan> TrainSampler::plan(int64_t epoch, int64_t step, int6
   std::vector<MicroBatchPlan> plans;
   plans.reserve(static_cast<size_t>(num_leaves));
   for (int64_t leaf = first_leaf; leaf < first_leaf + num_leaves; ++leaf) {
-    MicroBatchPlan plan{.epoch = epoch, .step = step, .leaf = leaf, .indices = {}};
+    MicroBatchPlan plan{.epoch = epoch, .step = step, .leaf = leaf, .indices = {}, .repeats = {}};
     const int64_t begin = step * global_batch_size() + leaf * micro_batch_size_;
     plan.indices.reserve(static_cast<size_t>(micro_batch_size_));
     for (int64_t position = begin; position < begin + micro_batch_size_; ++position) {
-      plan.indices.push_back(indices_[order[static_cast<uint64_t>(position)]]);
+      const auto at = static_cast<size_t>(order[static_cast<uint64_t>(position)]);
+      plan.indices.push_back(indices_[at]);
+      if (!repeats_.empty()) plan.repeats.push_back(repeats_[at]);
     }
     plans.push_back(std::move(plan));
   }
@@ -70,7 +86,7 @@ std::vector<MicroBatchPlan> plan_evaluation(const std::vector<int64_t>& indices,
   for (int64_t batch = rank; batch * batch_size < num_samples; batch += world_size) {
     const auto begin = indices.begin() + batch * batch_size;
     const auto end = indices.begin() + std::min(num_samples, (batch + 1) * batch_size);
-    plans.push_back({.epoch = 0, .step = batch, .leaf = 0, .indices = {begin, end}});
+    plans.push_back({.epoch = 0, .step = batch, .leaf = 0, .indices = {begin, end}, .repeats = {}});
   }
   return plans;
 }

@@ -12,11 +12,13 @@ struct MicroBatchPlan {
   int64_t step = 0;  // optimizer step within the epoch; evaluation: batch number
   int64_t leaf = 0;  // logical worker * grad_accum_steps + accumulation index
   std::vector<int64_t> indices;  // positions in the data set
+  // (B) which repetition of its sample within the epoch this is, from 0; empty: each comes once
+  std::vector<int32_t> repeats = {};
 };
 
 // Training order. global_batch_size = logical_workers * grad_accum_steps * micro_batch_size; step s of an epoch owns positions
 // [s * global, (s + 1) * global) of the epoch's keyed permutation; leaf l owns the l-th micro-batch of it. The remainder of an epoch is
-// dropped. Independent of the number of real workers.
+// dropped. Independent of the number of real workers. An index may stand in `indices` several times.
 // Random: kEpochOrder, keyed by (seed, epoch).
 class TrainSampler {
  public:
@@ -30,6 +32,7 @@ class TrainSampler {
 
  private:
   std::vector<int64_t> indices_;
+  std::vector<int32_t> repeats_;  // of each position of indices_; empty when no index comes twice
   uint64_t seed_;
   int64_t num_leaves_;
   int64_t micro_batch_size_;

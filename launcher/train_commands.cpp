@@ -26,6 +26,20 @@ std::chrono::milliseconds timeout_of(const std::string& command) {
 // What all workers know is printed by one of them.
 bool is_first_worker() { return worker_rank() <= 0; }
 
+FlagUse io_flag() {
+  return {.name = "io",
+          .help = "How shards are read: mmap (local disks) or pread (network file systems).",
+          .choices = {"mmap", "pread"}};
+}
+
+FlagUse stage_flag() {
+  return {.name = "stage",
+          .help =
+              "Folder on each node's own disk: the data set is copied there once, then read "
+              "from there.",
+          .default_text = "none: read from --data"};
+}
+
 void run_train(const Invocation& invocation) {
   if (FLAGS_help_recipe) {
     fmt::print("{}", trainer::recipe_schema().help_text());
@@ -44,6 +58,8 @@ void run_train(const Invocation& invocation) {
   options.resume = FLAGS_resume;
   options.device = FLAGS_device;
   options.loader_threads = FLAGS_loader_threads;
+  options.uses_pread = FLAGS_io == "pread";
+  options.stage = FLAGS_stage;
   options.is_fastest = FLAGS_fastest;
   if (!(FLAGS_bucket_mb > 0 && FLAGS_bucket_mb <= 1e6)) {
     throw UsageError(fmt::format("train: --bucket_mb={}: expected a number above 0, at most 1000000",
@@ -72,6 +88,8 @@ void run_predict(const Invocation&) {
   options.output = FLAGS_output;
   options.device = FLAGS_device;
   options.loader_threads = FLAGS_loader_threads;
+  options.uses_pread = FLAGS_io == "pread";
+  options.stage = FLAGS_stage;
   options.batch_size = FLAGS_batch_size;
   options.skip_bad_samples = FLAGS_on_bad_sample == "skip";
   options.timeout = timeout_of("predict");
@@ -109,6 +127,8 @@ Command train_command() {
            {"work",
             {device_flag(),
              loader_threads_flag(),
+             io_flag(),
+             stage_flag(),
              {.name = "fastest",
               .help = "Plain all-reduce: faster, but the bits depend on the number of workers."},
              {.name = "bucket_mb",
@@ -152,6 +172,8 @@ Command predict_command() {
                     .default_text = "the recipe's eval.batch_size"},
                    device_flag(),
                    loader_threads_flag(),
+                   io_flag(),
+                   stage_flag(),
                    on_bad_sample_flag(),
                    timeout_flag()}}},
       .examples = {"podium predict --run=runs/a,runs/b --data=shards/test --split=test "

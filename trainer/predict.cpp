@@ -11,6 +11,7 @@
 #include "base/safetensors_file.h"
 #include "base/text.h"
 #include "data_shards/splits.h"
+#include "data_shards/stage.h"
 #include "models/weights.h"
 #include "trainer/evaluate.h"
 #include "trainer/manifest.h"
@@ -134,6 +135,7 @@ void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards
   evaluation.loader =
       eval_loader_options(run.recipe, *dataset, threads.loader, communicator.device().is_cuda(),
                           options.skip_bad_samples);
+  if (options.uses_pread) evaluation.loader.reader = data_shards::ReaderKind::kPread;
   evaluation.info = run.info;
   evaluation.batch_size =
       options.batch_size > 0 ? options.batch_size : run.recipe.get_int("eval.batch_size");
@@ -176,7 +178,9 @@ std::vector<fs::path> predict(const PredictOptions& options) {
   std::vector<FinishedRun> runs;
   for (const fs::path& root : options.runs) runs.push_back(open_run(root));
   check_outputs(runs, options);
-  const auto dataset = data_shards::Dataset::open(options.data);
+  const auto dataset = data_shards::Dataset::open(
+      options.stage.empty() ? options.data
+                            : data_shards::stage_dataset(options.data, options.stage));
   std::vector<fs::path> outputs;
   for (const FinishedRun& run : runs) {
     with_context(run.directory.root.string(),

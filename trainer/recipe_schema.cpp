@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "data_shards/mix_recipe.h"
+#include "data_shards/repeat_sampling.h"
 #include "data_shards/transforms.h"
 #include "models/registry.h"
 #include "trainer/train.h"
@@ -62,6 +63,18 @@ void add_data_keys(Schema& schema) {
                     {"first", "random"});
   schema.add_string("data.eval_image_member", "",
                     "image that validation and prediction read; empty: the first of image_members");
+  schema.add_int("data.repeats", 1, "", 1, kMaxCount,
+                 "how often every training sample comes in an epoch");
+  schema.add_string(
+      "data.balance", "none",
+      "more of what is rare: samples are repeated by the rarity of their rarest label "
+      "(repeat_factor), or until all classes come equally often (class_balanced)",
+      data_shards::balance_names());
+  schema.add_float("data.balance_threshold", 0.1, "", 1e-6, 1,
+                   "repeat_factor: share of samples below which a label is rare; its samples come "
+                   "sqrt(threshold / share) times");
+  schema.add_float("data.balance_largest_factor", 10, "", 1, 1e4,
+                   "most repetitions of a sample that data.balance makes");
 }
 
 void add_model_keys(Schema& schema) {

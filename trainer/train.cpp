@@ -292,7 +292,7 @@ TrainResult train(const TrainOptions& options) {
       open_train_data(recipe, options, threads.loader, communicator->device().is_cuda());
   const ClassInfo info = class_info(recipe, *data.dataset);
   const auto sampler = std::make_shared<const data_shards::TrainSampler>(
-      data.train_indices, settings.seed, settings.logical_workers, settings.grad_accum_steps,
+      data.epoch_indices, settings.seed, settings.logical_workers, settings.grad_accum_steps,
       settings.micro_batch_size);
 
   const RunDirectory directory{options.run_dir};

@@ -14,7 +14,9 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "data_shards/repeat_sampling.h"
 #include "data_shards/splits.h"
+#include "data_shards/stage.h"
 #include "models/registry.h"
 #include "models/weights.h"
 #include "trainer/recipe_schema.h"
@@ -135,7 +137,9 @@ TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int
   data.eval_transforms = make_transforms(recipe, "data.eval_transforms");
   check_transforms(recipe, *data.train_transforms, *data.eval_transforms);
 
-  data.dataset = Dataset::open(options.data);
+  data.dataset = Dataset::open(options.stage.empty()
+                                   ? options.data
+                                   : data_shards::stage_dataset(options.data, options.stage));
   if (options.folds.empty()) {
     for (int64_t i = 0; i < data.dataset->size(); ++i) data.train_indices.push_back(i);
   } else {
@@ -149,8 +153,17 @@ TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int
   require_labels(*data.dataset, data.train_indices);
   require_labels(*data.dataset, data.val_indices);
 
+  data_shards::RepeatOptions repeat;
+  repeat.balance = data_shards::parse_balance(recipe.get_string("data.balance"));
+  repeat.repeats = recipe.get_int("data.repeats");
+  repeat.threshold = recipe.get_float("data.balance_threshold");
+  repeat.largest_factor = recipe.get_float("data.balance_largest_factor");
+  data.epoch_indices = data_shards::repeat_indices(*data.dataset, data.train_indices, repeat,
+                                                   static_cast<uint64_t>(recipe.get_int("seed")));
+
   data.eval_loader = eval_loader_options(recipe, *data.dataset, loader_threads, pin_memory,
                                          options.skip_bad_samples);
+  if (options.uses_pread) data.eval_loader.reader = data_shards::ReaderKind::kPread;
   data.train_loader = data.eval_loader;
   data.train_loader.image_members = known_members(recipe, *data.dataset, "data.image_members",
                                                   recipe.get_strings("data.image_members"));
