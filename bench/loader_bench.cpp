@@ -1,6 +1,8 @@
 // Images per second of the loader and of its parts, on rendered 256 px JPEGs (quality 90, 4:2:0,
 // about 24 kB), or on the .jpg files of the folder PODIUM_BENCH_JPEGS. "per CPU-second" counts the
-// CPU time of all threads of the process: the figure to compare between machines under load.
+// CPU time of all threads of the process: the figure to compare between machines under load. With
+// PODIUM_BENCH_FOLDER the images and labels.csv are left in that folder, for others to read
+// (loader_side_by_side.py).
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
@@ -186,8 +188,10 @@ BENCHMARK(resample_one_thread);
 class PackedImages {
  public:
   PackedImages() {
+    const char* given = std::getenv("PODIUM_BENCH_FOLDER");
     std::string pattern = (std::filesystem::temp_directory_path() / "podium_bench_XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
+    folder_ = given != nullptr ? given : ::mkdtemp(pattern.data());
+    is_kept_ = given != nullptr;
     std::ofstream csv(folder_ / "labels.csv");
     csv << "img_id,img_path,a\n";
     for (int i = 0; i < kNumImages; ++i) {
@@ -200,17 +204,19 @@ class PackedImages {
     PackOptions options;
     options.input = folder_ / "labels.csv";
     options.output = folder_ / "packed";
+    options.is_overwrite = true;
     pack(options);
     dataset = Dataset::open(options.output);
   }
   ~PackedImages() {
     std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
+    if (!is_kept_) std::filesystem::remove_all(folder_, ignored);
   }
   std::shared_ptr<const Dataset> dataset;
 
  private:
   std::filesystem::path folder_;
+  bool is_kept_ = false;
 };
 
 // Batches of 64 by as many threads as the argument says.
