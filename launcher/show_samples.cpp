@@ -50,7 +50,7 @@ Source open_source(const ShowOptions& options) {
                                          /*pin_memory=*/false);
   source.mix = data_shards::mix_options(source.recipe, source.dataset(), source.data.train_indices);
   const trainer::TrainSettings& settings = source.settings;
-  const data_shards::TrainSampler sampler(source.data.train_indices, settings.seed,
+  const data_shards::TrainSampler sampler(source.data.epoch_indices, settings.seed,
                                           settings.logical_workers, settings.grad_accum_steps,
                                           settings.micro_batch_size);
   source.steps_per_epoch = sampler.steps_per_epoch();
