@@ -136,6 +136,33 @@ void expect_masks_equal_images(const Batch& batch) {
   EXPECT_TRUE((batch.images[0].select(1, 0) * 255).round().to(at::kLong).equal(batch.masks));
 }
 
+// Pixels and masks that were packed decoded (.npy) give the batches that the files give.
+TEST(LoaderMasks, DecodedSetsGiveTheSameBatches) {
+  const TemporaryFolder folder;
+  const auto files = pack_masks(folder, {16, 16, 16});
+  PackOptions options;
+  options.layout = Layout::kImageMask;
+  options.input = folder.path() / "in";
+  options.output = folder.path() / "decoded";
+  options.classes = {"ground", "road", "house"};
+  options.rewrite.decode = true;
+  pack(options);
+  const auto arrays = Dataset::open(options.output);
+  ASSERT_EQ(arrays->image_members().front(), "npy");
+  const auto transforms = pipeline({make_op("random_crop", {{"size", {8}}}), make_op("hflip")});
+  for (const ReaderKind reader : {ReaderKind::kMmap, ReaderKind::kPread}) {
+    LoaderOptions loader_options;
+    loader_options.reader = reader;
+    const std::vector<Batch> a = load(files, transforms, loader_options, 3, 2);
+    const std::vector<Batch> b = load(arrays, transforms, loader_options, 3, 2);
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      EXPECT_TRUE(a[i].images[0].equal(b[i].images[0]));
+      EXPECT_TRUE(a[i].masks.equal(b[i].masks));
+    }
+  }
+}
+
 TEST(LoaderMasks, FollowTheImage) {
   const TemporaryFolder folder;
   const auto dataset = pack_masks(folder, {16, 16, 16, 16});
