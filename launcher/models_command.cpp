@@ -9,12 +9,12 @@
 #include "launcher/command_line.h"
 #include "launcher/commands.h"
 #include "launcher/flags.h"
+#include "models/flops.h"
+#include "models/head.h"
 #include "models/registry.h"
 
 namespace podium::launcher {
 namespace {
-
-constexpr uint64_t kSeed = 0;  // the weights are not looked at
 
 int64_t count_parameters(const torch::nn::Module& model) {
   int64_t count = 0;
@@ -28,11 +28,11 @@ std::string shape_text(const torch::Tensor& tensor) {
   return "(" + join(sizes, ", ") + ")";
 }
 
-std::shared_ptr<models::VisionModel> make(const std::string& name) {
+models::ModelOptions options_of(const std::string& name) {
   models::ModelOptions options;
   options.name = name;
   options.num_classes = FLAGS_num_classes;
-  return models::make_model(options, kSeed);
+  return options;
 }
 
 // Parameters, then the modules below, each level two columns further in.
@@ -51,17 +51,22 @@ void print_module(const torch::nn::Module& module, const std::string& name, size
 }
 
 void print_table() {
-  fmt::print("{:<20} {:<16} {:<14} {:>10} {:>6}  {:<22} {:<22} {}\n", "name", "family", "task",
-             "parameters", "px", "mean (RGB)", "std (RGB)", "parameter names");
+  fmt::print("{:<30} {:<16} {:<14} {:>10} {:>8} {:>5}  {:<17} {:<17} {}\n", "name", "family",
+             "task", "parameters", "GMAC", "px", "mean (RGB)", "std (RGB)", "parameter names");
   for (const models::ModelInfo& info : models::list_models()) {
     const bool is_segmentation = info.task == models::ModelTask::kSegmentation;
-    fmt::print("{:<20} {:<16} {:<14} {:>9.2f}M {:>6}  {:<22} {:<22} {}\n", info.name, info.family,
-               is_segmentation ? "segmentation" : "classification",
-               static_cast<double>(count_parameters(*make(info.name))) / 1e6, info.image_size,
+    const models::ModelCost cost = models::count_cost(options_of(info.name));
+    fmt::print("{:<30} {:<16} {:<14} {:>9.2f}M {:>8.2f} {:>5}  {:<17} {:<17} {}\n", info.name,
+               info.family, is_segmentation ? "segmentation" : "classification",
+               static_cast<double>(cost.num_parameters) / 1e6,
+               static_cast<double>(cost.num_multiply_adds) / 1e9, info.image_size,
                fmt::format("{:.3f} {:.3f} {:.3f}", info.mean[0], info.mean[1], info.mean[2]),
                fmt::format("{:.3f} {:.3f} {:.3f}", info.std[0], info.std[1], info.std[2]),
                info.naming);
   }
+  fmt::print(
+      "GMAC: 10^9 multiply-adds of one image of px x px in convolutions, matrix products and "
+      "attention.\n");
 }
 
 void run_models(const Invocation&) {
@@ -75,7 +80,9 @@ void run_models(const Invocation&) {
   }
   const models::ModelInfo& info = models::find_model(FLAGS_describe);
   fmt::print("{}: {}\n", info.name, info.help);
-  print_module(*make(info.name), info.name, 0);
+  models::ModelOptions options = options_of(info.name);
+  options.head = FLAGS_head;
+  print_module(*models::make_uninitialised_model(options), info.name, 0);
 }
 
 }  // namespace
@@ -83,11 +90,14 @@ void run_models(const Invocation&) {
 Command models_command() {
   return {
       .name = "models",
-      .summary = "the models: size, input, normalisation, parameter names",
+      .summary = "the models: parameters, multiply-adds, input, normalisation, names",
       .groups = {{"output",
                   {{.name = "describe",
                     .help =
                         "Print the module tree of this model with the shape of each parameter."},
+                   {.name = "head",
+                    .help = "Head of the described model.",
+                    .choices = models::list_heads()},
                    {.name = "num_classes", .help = "Classes of the head, at least 1."}}}},
       .examples = {"podium models --describe=resnet50 --num_classes=60"},
       .run = run_models};

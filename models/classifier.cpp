@@ -6,10 +6,17 @@
 namespace podium::models {
 
 ModelOutput Classifier::forward(const torch::Tensor& images) {
+  const int64_t height = images.size(2), width = images.size(3);
   const torch::Tensor features = forward_features(images);
-  if (!head_) return forward_head(features);
-  const torch::Tensor map = feature_map(features, images.size(2), images.size(3));
-  return {head_->forward(map), map.mean({2, 3}), features};
+  ModelOutput output;
+  if (head_) {
+    const torch::Tensor map = feature_map(features, height, width);
+    output = {head_->forward(map), map.mean({2, 3}), {}};
+  } else {
+    output = forward_head(features);
+  }
+  output.unpooled = unpooled(features, height, width);
+  return output;
 }
 
 torch::Tensor Classifier::feature_map(const torch::Tensor& features, int64_t, int64_t) const {

@@ -27,7 +27,14 @@ class Classifier : public VisionModel {
   // Shapes: -> (B, map_channels(), h, w). `height`, `width`: of the images, in px.
   virtual torch::Tensor feature_map(const torch::Tensor& features, int64_t height,
                                     int64_t width) const;
+  // The features as the public definition's forward_features gives them, where forward_features()
+  // gives more.
+  virtual torch::Tensor unpooled(const torch::Tensor& features, int64_t, int64_t) const {
+    return features;
+  }
   virtual int64_t map_channels() const = 0;
+  // px of the image per place of the map.
+  virtual int64_t map_stride() const { return 32; }
   // The child that holds the head: "fc", "head", "classifier".
   virtual std::string head_name() const = 0;
   std::vector<std::string> head_prefixes() const override { return {head_name() + "."}; }

@@ -90,9 +90,10 @@ RegistryEntries color_histogram_entries() {
   info.family = "baseline";
   info.naming = "podium";
   info.help = "linear model on colour histograms: the baseline that a learnt model has to beat";
-  return {{info, [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-             return std::make_shared<ColorHistogram>(options);
-           }}};
+  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
+    return std::make_shared<ColorHistogram>(options);
+  };
+  return {{info, build, {}}};
 }
 
 }  // namespace podium::models

@@ -135,7 +135,7 @@ RegistryEntries fpn_entries() {
     info.image_size = 256;
     info.naming = "segmentation_models_pytorch";
     info.help = fmt::format("feature pyramid segmentation on ResNet-{}", depth);
-    entries.push_back({info, build});
+    entries.push_back({info, build, {}});
   }
   return entries;
 }

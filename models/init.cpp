@@ -17,9 +17,9 @@ void draw(const ParameterRule& rule, uint64_t seed) {
   Scalar* values = rule.parameter.data_ptr<Scalar>();
   const int64_t num_values = rule.parameter.numel();
   for (int64_t i = 0; i < num_values; ++i) {
-    const double value = rule.distribution == Distribution::kNormal
-                             ? rule.scale * rng.normal()
-                             : rng.uniform(-rule.scale, rule.scale);
+    const double low = rule.distribution == Distribution::kUnit ? 0.0 : -rule.scale;
+    const double value = rule.distribution == Distribution::kNormal ? rule.scale * rng.normal()
+                                                                    : rng.uniform(low, rule.scale);
     values[i] = static_cast<Scalar>(value);
   }
 }

@@ -15,6 +15,7 @@ enum class Distribution {
   kConstant,  // every element is `scale`
   kNormal,    // mean 0, standard deviation `scale`
   kUniform,   // in [-scale, scale)
+  kUnit,      // in [0, scale)
 };
 
 // How one parameter of a module is drawn.

@@ -6,17 +6,22 @@
 namespace podium::models {
 namespace {
 
-ParameterRule weight_rule(const torch::Tensor& weight, WeightInit init) {
+ParameterRule weight_rule(const torch::Tensor& weight, WeightInit init, int64_t groups = 1) {
   const double receptive = weight.dim() > 2 ? double(weight.size(2) * weight.size(3)) : 1.0;
   const double fan_in = double(weight.size(1)) * receptive;
   const double fan_out = double(weight.size(0)) * receptive;
   switch (init) {
     case WeightInit::kKaimingNormalFanOut:
       return {"weight", weight, Distribution::kNormal, std::sqrt(2.0 / fan_out)};
+    case WeightInit::kKaimingNormalGroups:
+      return {"weight", weight, Distribution::kNormal,
+              std::sqrt(2.0 * static_cast<double>(groups) / fan_out)};
     case WeightInit::kKaimingUniformFanIn:
       return {"weight", weight, Distribution::kUniform, std::sqrt(6.0 / fan_in)};
     case WeightInit::kXavierUniform:
       return {"weight", weight, Distribution::kUniform, std::sqrt(6.0 / (fan_in + fan_out))};
+    case WeightInit::kUniformFanOut:
+      return {"weight", weight, Distribution::kUniform, 1.0 / std::sqrt(fan_out)};
     case WeightInit::kNormal02:
       return {"weight", weight, Distribution::kNormal, 0.02};
     case WeightInit::kTorchDefault:
@@ -35,18 +40,19 @@ ParameterRule bias_rule(const torch::Tensor& bias, const torch::Tensor& weight, 
 }  // namespace
 
 Conv2dImpl::Conv2dImpl(Conv2dOptions options) : options_(options) {
-  weight = register_parameter("weight", torch::empty({options.out_channels, options.in_channels,
-                                                      options.kernel_size, options.kernel_size}));
+  weight = register_parameter(
+      "weight", torch::empty({options.out_channels, options.in_channels / options.groups,
+                              options.kernel_size, options.kernel_size}));
   if (options.has_bias) bias = register_parameter("bias", torch::empty({options.out_channels}));
 }
 
 torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) {
   return at::conv2d(input, weight, bias, {options_.stride, options_.stride},
-                    {options_.padding, options_.padding});
+                    {options_.padding, options_.padding}, {1, 1}, options_.groups);
 }
 
 std::vector<ParameterRule> Conv2dImpl::parameter_rules() {
-  std::vector<ParameterRule> rules{weight_rule(weight, options_.init)};
+  std::vector<ParameterRule> rules{weight_rule(weight, options_.init, options_.groups)};
   if (bias.defined()) rules.push_back(bias_rule(bias, weight, options_.init));
   return rules;
 }

@@ -19,7 +19,9 @@ enum class WeightInit {
   kKaimingUniformFanIn,  // U(+-sqrt(6 / fan_in)), as segmentation_models_pytorch's decoders
   kXavierUniform,        // U(+-sqrt(6 / (fan_in + fan_out))), as its heads
   kTorchDefault,  // U(+-1 / sqrt(fan_in)), weight and bias, as torch.nn's layers by themselves
-  kNormal02,      // N(0, 0.02), as timm's vision transformers (their cut at +-2 never acts)
+  kKaimingNormalGroups,  // N(0, sqrt(2 / (out * kh * kw / groups))), as timm's EfficientNet
+  kUniformFanOut,        // U(+-1 / sqrt(out)), as timm's EfficientNet classifies
+  kNormal02,             // N(0, 0.02), as timm's vision transformers (their cut at +-2 never acts)
 };
 
 struct Conv2dOptions {
@@ -28,6 +30,7 @@ struct Conv2dOptions {
   int64_t kernel_size = 1;  // px, square
   int64_t stride = 1;
   int64_t padding = 0;  // px, zeros on each side
+  int64_t groups = 1;   // in_channels and out_channels are multiples of it
   bool has_bias = false;
   WeightInit init = WeightInit::kKaimingNormalFanOut;
 };

@@ -9,11 +9,14 @@
 #include "base/text.h"
 #include "models/beit.h"
 #include "models/color_histogram.h"
+#include "models/cvt.h"
+#include "models/efficientnet.h"
 #include "models/fpn.h"
 #include "models/head.h"
 #include "models/init.h"
 #include "models/resnet.h"
 #include "models/swin.h"
+#include "models/tresnet.h"
 #include "models/vit.h"
 
 namespace podium::models {
@@ -23,8 +26,9 @@ namespace {
 const RegistryEntries& entries() {
   static const RegistryEntries kEntries = [] {
     RegistryEntries all;
-    for (const RegistryEntries& family : {beit_entries(), color_histogram_entries(), fpn_entries(),
-                                          resnet_entries(), swin_entries(), vit_entries()}) {
+    for (const RegistryEntries& family :
+         {beit_entries(), color_histogram_entries(), cvt_entries(), efficientnet_entries(),
+          fpn_entries(), resnet_entries(), swin_entries(), tresnet_entries(), vit_entries()}) {
       all.insert(all.end(), family.begin(), family.end());
     }
     std::sort(all.begin(), all.end(),
@@ -32,16 +36,6 @@ const RegistryEntries& entries() {
     return all;
   }();
   return kEntries;
-}
-
-const RegistryEntry& find_entry(const std::string& name) {
-  std::vector<std::string> names;
-  for (const RegistryEntry& entry : entries()) {
-    if (entry.info.name == name) return entry;
-    names.push_back(entry.info.name);
-  }
-  throw UsageError(fmt::format("unknown model \"{}\"{}; podium models lists them", name,
-                               did_you_mean(name, names)));
 }
 
 void check_rate(const ModelOptions& options, const char* name, double rate) {
@@ -72,16 +66,26 @@ ModelOptions resolve(const RegistryEntry& entry, ModelOptions options) {
   for (const Naming& naming : entry.namings) names.push_back(naming.name);
   if (options.naming.empty()) {
     options.naming = names.empty() ? "" : names.front();
-  } else if (!names.empty() &&
-             std::find(names.begin(), names.end(), options.naming) == names.end()) {
-    throw UsageError(fmt::format("model {}: unknown naming \"{}\"{}; namings are {}", options.name,
-                                 options.naming, did_you_mean(options.naming, names),
-                                 join(names, ", ")));
+  } else if (std::find(names.begin(), names.end(), options.naming) == names.end()) {
+    throw UsageError(
+        fmt::format("model {}: unknown naming \"{}\"{}; {}", options.name, options.naming,
+                    did_you_mean(options.naming, names),
+                    names.empty() ? "it has one naming only" : "namings are " + join(names, ", ")));
   }
   return options;
 }
 
 }  // namespace
+
+const RegistryEntry& find_entry(const std::string& name) {
+  std::vector<std::string> names;
+  for (const RegistryEntry& entry : entries()) {
+    if (entry.info.name == name) return entry;
+    names.push_back(entry.info.name);
+  }
+  throw UsageError(fmt::format("unknown model \"{}\"{}; podium models lists them", name,
+                               did_you_mean(name, names)));
+}
 
 const std::vector<ModelInfo>& list_models() {
   static const std::vector<ModelInfo> kInfos = [] {
@@ -94,10 +98,18 @@ const std::vector<ModelInfo>& list_models() {
 
 const ModelInfo& find_model(const std::string& name) { return find_entry(name).info; }
 
-std::shared_ptr<VisionModel> make_model(const ModelOptions& options, uint64_t seed) {
+std::shared_ptr<VisionModel> make_uninitialised_model(const ModelOptions& options) {
   const RegistryEntry& entry = find_entry(options.name);
   check_options(options);
-  std::shared_ptr<VisionModel> model = entry.build(resolve(entry, options));
+  const ModelOptions resolved = resolve(entry, options);
+  if (options.head == "linear") return entry.build(resolved);
+  ModelOptions body = resolved;
+  body.num_classes = 0;
+  return put_head_on(entry.build(body), resolved);
+}
+
+std::shared_ptr<VisionModel> make_model(const ModelOptions& options, uint64_t seed) {
+  std::shared_ptr<VisionModel> model = make_uninitialised_model(options);
   initialise_parameters(*model, seed);
   return model;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/registry_entry.h"
 #include "models/vision_model.h"
 
 namespace podium::models {
@@ -14,9 +15,12 @@ const std::vector<ModelInfo>& list_models();
 // Errors: UsageError "unknown model \"resnet5\" (did you mean \"resnet50\"?); podium models lists
 // them".
 const ModelInfo& find_model(const std::string& name);
+const RegistryEntry& find_entry(const std::string& name);
 // A model with freshly initialised parameters, drawn by kInit keyed by (seed, parameter name), so
 // that they depend neither on construction order nor on libtorch's generator. Distributions are the
 // reference's.
 std::shared_ptr<VisionModel> make_model(const ModelOptions& options, uint64_t seed);
+// Without values: for weights that follow, or for shapes alone.
+std::shared_ptr<VisionModel> make_uninitialised_model(const ModelOptions& options);
 
 }  // namespace podium::models

@@ -1,7 +1,8 @@
-// ResNet-18, -34 and -50.
+// The variants of ResNet and ResNeXt.
 #include "models/resnet.h"
 
 #include "base/error.h"
+#include "models/transformer_layers.h"
 
 namespace podium::models {
 namespace {
@@ -9,18 +10,35 @@ namespace {
 constexpr std::array<int64_t, 4> kWidths{64, 128, 256, 512};
 constexpr int64_t kStemChannels = 64;
 
+struct Variant {
+  const char* name;
+  ResNetLayout layout;
+  const char* help;
+};
+constexpr std::array<Variant, 8> kVariants{
+    {{"resnet18", {{2, 2, 2, 2}, false}, "18 layers, basic blocks"},
+     {"resnet34", {{3, 4, 6, 3}, false}, "34 layers, basic blocks"},
+     {"resnet50", {}, "50 layers, bottleneck blocks, stride in the 3x3 (v1.5)"},
+     {"resnet101", {{3, 4, 23, 3}}, "101 layers, bottleneck blocks"},
+     {"resnet152", {{3, 8, 36, 3}}, "152 layers, bottleneck blocks"},
+     {"resnext50_32x4d", {{3, 4, 6, 3}, true, 32, 4}, "50 layers, 32 groups of 4 channels"},
+     {"resnext101_32x8d", {{3, 4, 23, 3}, true, 32, 8}, "101 layers, 32 groups of 8 channels"},
+     {"resnext101_32x16d", {{3, 4, 23, 3}, true, 32, 16}, "101 layers, 32 groups of 16 channels"}}};
+
 }  // namespace
 
 ResNetLayout resnet_layout(const std::string& name) {
-  if (name == "resnet18") return {{2, 2, 2, 2}, false};
-  if (name == "resnet34") return {{3, 4, 6, 3}, false};
-  if (name == "resnet50") return {{3, 4, 6, 3}, true};
+  for (const Variant& variant : kVariants) {
+    if (name == variant.name) return variant.layout;
+  }
   throw InternalError("no ResNet layout is called " + name);
 }
 
 ResNetBlockImpl::ResNetBlockImpl(int64_t in_channels, int64_t width, int64_t stride,
-                                 bool is_bottleneck) {
-  const auto add = [this](int64_t in, int64_t out, int64_t kernel_size, int64_t conv_stride) {
+                                 const ResNetLayout& layout, double drop_path_rate)
+    : drop_path_rate_(drop_path_rate) {
+  const auto add = [this](int64_t in, int64_t out, int64_t kernel_size, int64_t conv_stride,
+                          int64_t groups) {
     const std::string number = std::to_string(convolutions_.size() + 1);
     convolutions_.push_back(register_module("conv" + number, Conv2d(Conv2dOptions{
                                                                  .in_channels = in,
@@ -28,17 +46,19 @@ ResNetBlockImpl::ResNetBlockImpl(int64_t in_channels, int64_t width, int64_t str
                                                                  .kernel_size = kernel_size,
                                                                  .stride = conv_stride,
                                                                  .padding = kernel_size / 2,
+                                                                 .groups = groups,
                                                              })));
     norms_.push_back(register_module("bn" + number, BatchNorm2d(out)));
   };
-  const int64_t out = out_channels(width, is_bottleneck);
-  if (is_bottleneck) {
-    add(in_channels, width, 1, 1);
-    add(width, width, 3, stride);
-    add(width, out, 1, 1);
+  const int64_t out = out_channels(width, layout.is_bottleneck);
+  if (layout.is_bottleneck) {
+    const int64_t inner = width / 64 * layout.group_width * layout.groups;
+    add(in_channels, inner, 1, 1, 1);
+    add(inner, inner, 3, stride, layout.groups);
+    add(inner, out, 1, 1, 1);
   } else {
-    add(in_channels, width, 3, stride);
-    add(width, out, 3, 1);
+    add(in_channels, width, 3, stride, 1);
+    add(width, out, 3, 1, 1);
   }
   if (stride == 1 && in_channels == out) return;
   // The reference keeps the pair in a Sequential, hence the names downsample.0 and downsample.1.
@@ -57,7 +77,7 @@ torch::Tensor ResNetBlockImpl::forward(const torch::Tensor& input) {
   }
   const torch::Tensor shortcut =
       shortcut_convolution_ ? shortcut_norm_(shortcut_convolution_(input)) : input;
-  return x.add_(shortcut).relu_();
+  return drop_path(x, drop_path_rate_, is_training()).add_(shortcut).relu_();
 }
 
 ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
@@ -68,6 +88,10 @@ ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
                                                          .stride = 2,
                                                          .padding = 3}));
   bn1_ = register_module("bn1", BatchNorm2d(kStemChannels));
+  int64_t num_blocks = 0;
+  for (const int64_t count : layout.num_blocks) num_blocks += count;
+  const std::vector<double> rates = drop_path_rates(options.drop_path_rate, num_blocks);
+  size_t index = 0;
   int64_t channels = kStemChannels;
   for (size_t stage = 0; stage < stages_.size(); ++stage) {
     auto container =
@@ -76,7 +100,7 @@ ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
       const int64_t stride = block == 0 && stage > 0 ? 2 : 1;
       stages_[stage].push_back(container->register_module(
           std::to_string(block),
-          ResNetBlock(channels, kWidths[stage], stride, layout.is_bottleneck)));
+          ResNetBlock(channels, kWidths[stage], stride, layout, rates[index++])));
       channels = ResNetBlockImpl::out_channels(kWidths[stage], layout.is_bottleneck);
     }
   }
@@ -117,17 +141,16 @@ RegistryEntries resnet_entries() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<ResNet>(options, resnet_layout(options.name));
   };
-  const auto info = [](const char* name, const char* help) {
-    ModelInfo result;
-    result.name = name;
-    result.family = "resnet";
-    result.naming = "timm, torchvision";
-    result.help = help;
-    return result;
-  };
-  return {{info("resnet18", "18 layers, basic blocks"), build},
-          {info("resnet34", "34 layers, basic blocks"), build},
-          {info("resnet50", "50 layers, bottleneck blocks, stride in the 3x3 (v1.5)"), build}};
+  RegistryEntries entries;
+  for (const Variant& variant : kVariants) {
+    ModelInfo info;
+    info.name = variant.name;
+    info.family = info.name.starts_with("resnext") ? "resnext" : "resnet";
+    info.naming = "timm, torchvision";
+    info.help = variant.help;
+    entries.push_back({info, build, {}});
+  }
+  return entries;
 }
 
 }  // namespace podium::models

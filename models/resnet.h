@@ -1,5 +1,6 @@
-// ResNet v1.5 (He et al., 2016; the stride of a bottleneck lies in its 3x3 convolution) with the
-// parameter names of timm and torchvision. Read next: registry.h, fpn.h.
+// ResNet v1.5 (He et al., 2016; the stride of a bottleneck lies in its 3x3 convolution) and ResNeXt
+// (Xie et al., 2017) with the parameter names of timm and torchvision. Read next: registry.h,
+// fpn.h.
 #pragma once
 
 #include <array>
@@ -19,15 +20,18 @@ namespace podium::models {
 struct ResNetLayout {
   std::array<int64_t, 4> num_blocks{3, 4, 6, 3};
   bool is_bottleneck = true;  // three convolutions a block, four times the width at its end
+  int64_t groups = 1;         // of the 3x3 convolutions (ResNeXt)
+  int64_t group_width = 64;   // channels of a group in the first stage
 };
-// "resnet18", "resnet34" or "resnet50". Errors: InternalError for other names.
+// Of a registered name: "resnet18", "resnext101_32x8d". Errors: InternalError for other names.
 ResNetLayout resnet_layout(const std::string& name);
 
 // One residual block: relu(f(x) + shortcut(x)).
 // Shapes: (B, C, H, W) -> (B, out_channels, ceil(H / stride), ceil(W / stride)).
 class ResNetBlockImpl : public torch::nn::Module {
  public:
-  ResNetBlockImpl(int64_t in_channels, int64_t width, int64_t stride, bool is_bottleneck);
+  ResNetBlockImpl(int64_t in_channels, int64_t width, int64_t stride, const ResNetLayout& layout,
+                  double drop_path_rate);
   torch::Tensor forward(const torch::Tensor& input);
   static int64_t out_channels(int64_t width, bool is_bottleneck) {
     return is_bottleneck ? 4 * width : width;
@@ -38,6 +42,7 @@ class ResNetBlockImpl : public torch::nn::Module {
   std::vector<BatchNorm2d> norms_;
   Conv2d shortcut_convolution_{nullptr};  // null: the shortcut is the identity
   BatchNorm2d shortcut_norm_{nullptr};
+  double drop_path_rate_;
 };
 TORCH_MODULE(ResNetBlock);
 

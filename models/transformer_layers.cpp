@@ -60,6 +60,7 @@ MlpImpl::MlpImpl(int64_t num_channels, int64_t num_hidden, MlpKind kind, double 
 torch::Tensor MlpImpl::forward(const torch::Tensor& input) {
   const torch::Tensor hidden = fc1_(input);
   if (kind_ == MlpKind::kGelu) return fc2_(at::gelu(hidden));
+  if (kind_ == MlpKind::kQuickGelu) return fc2_(hidden * at::sigmoid(1.702 * hidden));
   const std::vector<torch::Tensor> halves = hidden.chunk(2, -1);
   return fc2_(at::silu(halves[0]) * halves[1]);
 }

@@ -56,6 +56,7 @@ std::vector<double> drop_path_rates(double last_rate, int64_t depth);
 
 enum class MlpKind {
   kGelu,          // fc2(gelu(fc1(x))), the exact (erf) GELU
+  kQuickGelu,     // with x * sigmoid(1.702 x) in its place
   kSwiGluPacked,  // (a, b) = halves of fc1(x); fc2(silu(a) * b)
 };
 

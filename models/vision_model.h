@@ -31,10 +31,9 @@ struct ModelInfo {
 
 // Of the heads that attend to the feature map (head.h); a linear head has none.
 struct HeadOptions {
-  int64_t num_queries = 0;     // ml_decoder: groups of classes; 0: one per class, at most 100
-  double drop_rate = 0.1;      // dropout inside the head, in [0, 1)
-  int64_t dim = 0;             // width; 0: the head's published one
-  bool is_simplified = false;  // q2l: plain transformer without positions, linear layer over all
+  int64_t num_queries = 0;  // ml_decoder: groups of classes; 0: one per class, at most 100
+  double drop_rate = 0.1;   // dropout inside the head, in [0, 1)
+  int64_t dim = 0;          // width; 0: the head's published one (q2l: the backbone's)
 };
 
 // What a recipe chooses.

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/safetensors_file.h"
 #include "base/text.h"
+#include "models/naming.h"
 
 namespace podium::models {
 namespace {
@@ -112,18 +113,6 @@ StateDict strip_prefix(const StateDict& weights, const std::string& prefix) {
   return result;
 }
 
-// timm's rule for a first convolution made for another number of channels C: one channel gets the
-// sum over the old ones, others repeat the three old ones in turn, scaled by 3 / C to keep the
-// magnitude of the sum.
-torch::Tensor adapt_channels(const torch::Tensor& weight, int64_t num_channels) {
-  const torch::Tensor wide =
-      weight.scalar_type() == torch::kFloat64 ? weight : weight.to(torch::kFloat32);
-  if (num_channels == 1) return wide.sum(1, /*keepdim=*/true);
-  const int64_t num_repeats = (num_channels + weight.size(1) - 1) / weight.size(1);
-  return wide.repeat({1, num_repeats, 1, 1}).narrow(1, 0, num_channels) *
-         (static_cast<double>(weight.size(1)) / static_cast<double>(num_channels));
-}
-
 bool adapt_first_convolution(const VisionModel& model, const StateDict& wanted,
                              StateDict& weights) {
   constexpr int64_t kPublishedChannels = 3;
@@ -164,6 +153,15 @@ std::vector<std::string> leave_head_out(const VisionModel& model, StateDict& wan
 
 }  // namespace
 
+torch::Tensor adapt_channels(const torch::Tensor& weight, int64_t num_channels) {
+  const torch::Tensor wide =
+      weight.scalar_type() == torch::kFloat64 ? weight : weight.to(torch::kFloat32);
+  if (num_channels == 1) return wide.sum(1, /*keepdim=*/true);
+  const int64_t num_repeats = (num_channels + weight.size(1) - 1) / weight.size(1);
+  return wide.repeat({1, num_repeats, 1, 1}).narrow(1, 0, num_channels) *
+         (static_cast<double>(weight.size(1)) / static_cast<double>(num_channels));
+}
+
 StateDict state_dict(const torch::nn::Module& module) {
   StateDict result;
   for (const auto& item : module.named_parameters()) result.emplace(item.key(), item.value());
@@ -202,7 +200,9 @@ LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
   StateDict wanted = state_dict(model);
   StateDict found = strip_prefix(weights, options.prefix);
   LoadReport report;
-  model.adapt_weights(found);
+  const std::string& model_name = model.options().name;
+  const std::string naming = find_naming_of(model_name, found);
+  if (!naming.empty()) found = to_own_names(model_name, naming, found);
   if (options.adapt_first_convolution) {
     report.is_first_convolution_adapted = adapt_first_convolution(model, wanted, found);
   }

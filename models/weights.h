@@ -22,6 +22,11 @@ StateDict load_tensors(const std::filesystem::path& file);
 std::string save_tensors(const std::filesystem::path& file, const StateDict& tensors,
                          const std::map<std::string, std::string>& metadata = {});
 
+// A first convolution's weight made for another number of channels C by timm's rule: one channel
+// gets the sum over the old ones, others repeat the old ones in turn, scaled by old / C to keep the
+// magnitude of the sum. Shapes: (out, old, kh, kw) -> (out, C, kh, kw).
+torch::Tensor adapt_channels(const torch::Tensor& weight, int64_t num_channels);
+
 struct LoadOptions {
   std::string prefix = "";  // "encoder.": only keys with it, stripped
   bool is_strict =
@@ -33,8 +38,8 @@ struct LoadReport {
   std::vector<std::string> left_out;  // head parameters that keep their fresh values
   bool is_first_convolution_adapted = false;
 };
-// Copies a state dict into the module. Errors: DataError listing missing, extra and misshapen names
-// (up to 5 each, with counts).
+// Copies a state dict, in any published naming of the model, into the module. Errors: DataError
+// listing missing, extra and misshapen names (up to 5 each, with counts).
 LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
                            const LoadOptions& options = {});
 // All names must fit exactly. For checkpoints.

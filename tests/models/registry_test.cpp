@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "models/batch_norm.h"
+#include "models/head.h"
 #include "models/weights.h"
 
 namespace podium::models {
@@ -44,10 +45,15 @@ std::vector<std::string> names() {
 
 // Families with large members are tested by a small one: the others differ in sizes alone.
 std::vector<std::string> tested_names() {
-  const std::map<std::string, std::string> small_members{{"vit", "vit_tiny_patch16_224"},
+  const std::map<std::string, std::string> small_members{{"beit", "beit_base_patch16_224"},
+                                                         {"cvt", "cvt_13"},
+                                                         {"efficientnet", "efficientnet_b0"},
+                                                         {"resnet", "resnet18"},
+                                                         {"resnext", "resnext50_32x4d"},
                                                          {"swin", "swin_tiny_patch4_window7_224"},
                                                          {"swin_v2", "swinv2_tiny_window8_256"},
-                                                         {"beit", "beit_base_patch16_224"}};
+                                                         {"tresnet", "tresnet_m"},
+                                                         {"vit", "vit_tiny_patch16_224"}};
   std::vector<std::string> result;
   for (const ModelInfo& info : list_models()) {
     const auto member = small_members.find(info.family);
@@ -150,6 +156,17 @@ TEST(Registry, WrongOptionsNameTheValue) {
   options = small("resnet18");
   options.drop_rate = 1;
   EXPECT_THAT(usage_error(options), HasSubstr("drop_rate is 1"));
+  options = small("resnet18");
+  options.head = "ml_decoder";
+  options.head_options.num_queries = 4;
+  EXPECT_THAT(usage_error(options), HasSubstr("head ml_decoder: 4 queries for 3 classes"));
+  options.head = "q2l";
+  options.head_options = {.dim = 6};
+  EXPECT_THAT(usage_error(options), HasSubstr("width 6 is not a multiple of 4"));
+  EXPECT_THAT(usage_error(options), HasSubstr("to 8"));
+  options = small("fpn_resnet18");
+  options.head = "ml_decoder";
+  EXPECT_THAT(usage_error(options), HasSubstr("model fpn_resnet18: head ml_decoder: this model"));
   options = small("color_histogram");
   options.in_channels = 4;
   EXPECT_THAT(usage_error(options), HasSubstr("in_channels is 4, expected 1 or 3"));
@@ -172,6 +189,59 @@ TEST(Registry, WrongImagesNameTheShape) {
     EXPECT_THAT(error.what(), HasSubstr("32 x 96"));
   }
 }
+
+class EveryHead : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(EveryHead, TrainsSavesAndLoadsOverAnotherHead) {
+  ModelOptions options = small("resnet18");
+  options.head = GetParam();
+  auto model = make_model(options, 1);
+  model->train();
+  torch::manual_seed(1);
+  const torch::Tensor images = torch::randn({2, 3, 64, 32});
+  const ModelOutput output = model->forward(images);
+  EXPECT_EQ(output.logits.sizes(), (std::vector<int64_t>{2, 3}));
+  output.logits.square().sum().backward();
+  for (const auto& item : model->named_parameters()) {
+    const bool is_frozen =
+        options.head == "ml_decoder" && item.key() == "fc.decoder.query_embed.weight";
+    EXPECT_EQ(item.value().requires_grad(), !is_frozen) << item.key();
+    ASSERT_EQ(item.value().grad().defined(), !is_frozen) << item.key();
+  }
+  auto other = make_model(options, 2);
+  load_state_dict(*other, state_dict(*model));
+  other->eval();
+  model->eval();
+  EXPECT_TRUE(torch::equal(model->forward(images).logits, other->forward(images).logits));
+  // Published classification weights: the head is left out.
+  const auto published = make_model(small("resnet18"), 3);
+  load_state_dict(other->backbone(), state_dict(*published), {.is_strict = false});
+  const StateDict loaded = state_dict(other->backbone());
+  EXPECT_TRUE(torch::equal(loaded.at("conv1.weight"), state_dict(*published).at("conv1.weight")));
+}
+
+// Dropout inside the head follows libtorch's generator, which the trainer seeds by step and leaf.
+TEST_P(EveryHead, DropsByTheGivenRateAndSeed) {
+  ModelOptions options = small("resnet18");
+  options.head = GetParam();
+  if (options.head == "linear") options.drop_rate = 0.5;
+  options.head_options.drop_rate = 0.5;
+  auto model = make_model(options, 1);
+  const torch::Tensor images = torch::ones({1, 3, 32, 32});
+  model->eval();
+  EXPECT_TRUE(torch::equal(model->forward(images).logits, model->forward(images).logits));
+  model->train();
+  for (BatchNorm2dImpl* norm : find_batch_norms(*model)) norm->eval();
+  const auto drawn = [&](uint64_t seed) {
+    torch::manual_seed(seed);
+    return model->forward(images).logits;
+  };
+  EXPECT_TRUE(torch::equal(drawn(1), drawn(1)));
+  EXPECT_FALSE(torch::equal(drawn(1), drawn(2)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, EveryHead, ::testing::ValuesIn(list_heads()),
+                         [](const auto& instance) { return instance.param; });
 
 // Mean and deviation of a large weight against torchvision's rule: kaiming normal, fan out, gain
 // sqrt(2).

@@ -1,0 +1,221 @@
+// Proves that convolutional backbones and attached heads compute what their public definitions
+// compute, with equal weights. Expected values: make_conv_parity.py, by torch 2.11.0, timm 1.0.31,
+// transformers 5.23.0 (CvT) and head_references.py in float64. Tolerances: float64 1e-9 of the
+// tensor's largest value, 1e-8 for gradients through batch statistics; float32 1e-4.
+#include <fmt/ranges.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "models/batch_norm.h"
+#include "models/registry.h"
+#include "models/weights.h"
+#include "parameter_rule.h"
+
+namespace podium::models {
+namespace {
+
+constexpr double kDoubleTolerance = 1e-9;
+constexpr double kTrainingTolerance = 1e-8;
+constexpr double kFloatTolerance = 1e-4;
+
+const StateDict& expected() {
+  static const StateDict kExpected =
+      load_tensors(std::filesystem::path(PODIUM_TEST_DATA) / "conv_parity.safetensors");
+  return kExpected;
+}
+
+void expect_near(const torch::Tensor& found, const std::string& key, double tolerance) {
+  ASSERT_TRUE(expected().contains(key)) << key;
+  const torch::Tensor& wanted = expected().at(key);
+  ASSERT_EQ(found.sizes(), wanted.sizes()) << key;
+  const double scale = std::max(wanted.abs().max().item<double>(), 1e-12);
+  const double error = (found.detach().to(torch::kFloat64) - wanted).abs().max().item<double>();
+  EXPECT_LE(error, tolerance * scale) << key << " (largest value " << scale << ")";
+}
+
+// As cases() in make_conv_parity.py.
+struct Case {
+  std::string name;
+  int64_t height, width = 0;  // px; width 0: square
+  int64_t in_channels = 3, num_classes = 7;
+  std::string note = "";
+  std::string head = "linear";
+  bool has_training = false;
+  int64_t head_dim = 0, num_queries = 0;
+
+  std::string key() const {
+    std::string text = fmt::format("{}.c{}.s{}", name, in_channels, height);
+    if (width > 0) text += fmt::format("x{}", width);
+    return text + fmt::format(".k{}", num_classes) + (note.empty() ? "" : "." + note);
+  }
+  torch::Tensor images() const {
+    return testing::images_by_rule(in_channels, height, width > 0 ? width : height);
+  }
+};
+
+std::shared_ptr<VisionModel> make(const Case& test) {
+  ModelOptions options;
+  options.name = test.name;
+  options.head = test.head;
+  options.num_classes = test.num_classes;
+  options.in_channels = test.in_channels;
+  options.image_size = std::max(test.height, test.width);
+  options.head_options.dim = test.head_dim;
+  options.head_options.num_queries = test.num_queries;
+  options.head_options.drop_rate = 0;
+  if (test.note == "transformers" || test.note == "official") options.naming = test.note;
+  return make_model(options, 1);
+}
+
+void fill(VisionModel& model) {
+  const StateDict state = state_dict(model);
+  const auto positions = state.find("backbone.1.pe");
+  const torch::Tensor kept = positions == state.end() ? torch::Tensor() : positions->second.clone();
+  testing::fill_by_rule(model);
+  if (kept.defined()) positions->second.copy_(kept);
+}
+
+torch::Tensor sample(const torch::Tensor& tensor, int64_t count) {
+  const torch::Tensor flat = tensor.detach().flatten();
+  return flat.slice(0, 0, c10::nullopt, std::max<int64_t>(1, flat.numel() / count))
+      .slice(0, 0, count);
+}
+
+// Of sum(logits * cotangent), of the trained parameters by name.
+std::map<std::string, torch::Tensor> gradients(VisionModel& model, const torch::Tensor& logits) {
+  const torch::Tensor cotangent = testing::uniform_by_name("cotangent", logits.numel()) * 2 - 1;
+  (logits * cotangent.reshape(logits.sizes())).sum().backward();
+  std::map<std::string, torch::Tensor> result;
+  for (const auto& item : model.named_parameters()) {
+    if (!item.value().requires_grad()) continue;
+    const torch::Tensor gradient = item.value().grad();
+    result[item.key()] = gradient.defined() ? gradient : at::zeros_like(item.value());
+  }
+  return result;
+}
+
+void expect_gradients(const std::map<std::string, torch::Tensor>& all, const std::string& key,
+                      double tolerance) {
+  std::vector<torch::Tensor> norms, samples;
+  for (const auto& [name, gradient] : all) {
+    if (norms.size() % 8 == 0) samples.push_back(sample(gradient, 8));
+    norms.push_back(gradient.norm());
+  }
+  expect_near(torch::stack(norms), key + ".grad_norms", tolerance);
+  expect_near(torch::cat(samples), key + ".grads", tolerance);
+}
+
+// Number of entries and FNV-1a of the sorted "name shape" lines.
+torch::Tensor names_of(const VisionModel& model) {
+  std::vector<std::string> lines;
+  for (const auto& [name, tensor] : state_dict(model)) {
+    lines.push_back(fmt::format("{} {}", name, fmt::join(tensor.sizes(), ",")));
+  }
+  std::sort(lines.begin(), lines.end());
+  uint64_t hash = 0xCBF29CE484222325;
+  for (const unsigned char byte : join(lines, "\n")) hash = (hash ^ byte) * 0x100000001B3;
+  return torch::tensor({static_cast<int64_t>(lines.size()), static_cast<int64_t>(hash)},
+                       torch::kInt64);
+}
+
+class ConvParity : public ::testing::TestWithParam<Case> {};
+
+TEST_P(ConvParity, EqualsTheReference) {
+  const Case& test = GetParam();
+  auto model = make(test);
+  ASSERT_TRUE(torch::equal(names_of(*model), expected().at(test.key() + ".names")))
+      << "names or shapes differ; make_conv_parity.py --names " << test.key() << " prints them";
+  model->to(torch::kFloat64);
+  fill(*model);
+  model->eval();
+  const ModelOutput output = model->forward(test.images());
+  expect_near(output.logits, test.key() + ".logits", kDoubleTolerance);
+  expect_near(sample(output.features, 32), test.key() + ".features", kDoubleTolerance);
+  expect_near(sample(output.unpooled, 32), test.key() + ".unpooled", kDoubleTolerance);
+  expect_gradients(gradients(*model, output.logits), test.key(), kDoubleTolerance);
+  model->zero_grad();
+
+  if (test.has_training) {
+    model->train();
+    const std::string key = test.key() + ".train";
+    const ModelOutput trained = model->forward(test.images());
+    expect_near(trained.logits, key + ".logits", kTrainingTolerance);
+    expect_gradients(gradients(*model, trained.logits), key, kTrainingTolerance);
+    for (BatchNorm2dImpl* norm : find_batch_norms(*model)) {
+      norm->update_running(norm->take_statistics());
+    }
+    std::vector<torch::Tensor> running;
+    for (const auto& [name, tensor] : state_dict(*model)) {
+      if (name.find("running_") != std::string::npos) running.push_back(tensor.norm());
+    }
+    expect_near(torch::stack(running), key + ".running", kDoubleTolerance);
+    return;
+  }
+  torch::NoGradGuard no_grad;
+  model->to(torch::kFloat32);
+  expect_near(model->forward(test.images().to(torch::kFloat32)).logits, test.key() + ".logits",
+              kFloatTolerance);
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const char* head : {"ml_decoder", "learnable_ml_decoder", "q2l", "q2l_simplified"}) {
+    all.push_back({.name = "resnet18", .height = 64, .note = head, .head = head});
+  }
+  all.push_back({.name = "resnet18",
+                 .height = 64,
+                 .width = 96,
+                 .in_channels = 1,
+                 .num_classes = 10,
+                 .note = "groups4",
+                 .head = "ml_decoder",
+                 .num_queries = 4});
+  all.push_back({.name = "resnet18",
+                 .height = 64,
+                 .width = 96,
+                 .note = "q2l128",
+                 .head = "q2l",
+                 .head_dim = 128});
+  const std::vector<Case> backbones{
+      {"cvt_13", 64, 0, 3, 7, "", "linear", true},
+      {"cvt_13", 80, 64, 1, 5, "transformers"},
+      {"cvt_13", 64, 0, 3, 7, "q2l", "q2l"},
+      {"cvt_21", 48},
+      {"cvt_w24", 32},
+      {"tresnet_m", 64, 0, 3, 7, "", "linear", true},
+      {"tresnet_m", 64, 96, 1, 5},
+      {"tresnet_m", 64, 0, 3, 7, "ml_decoder", "ml_decoder"},
+      {"tresnet_l", 64},
+      {"tresnet_xl", 64},
+      {"tresnet_v2_l", 64, 0, 3, 7, "", "linear", true},
+      {"tresnet_v2_l", 64, 0, 3, 7, "official"},
+      {"resnext50_32x4d", 64, 0, 3, 7, "", "linear", true},
+      {"resnet101", 64},
+      {"resnext101_32x8d", 64, 96, 4, 5},
+      {"resnext101_32x16d", 32},
+      {"efficientnet_b0", 64, 0, 3, 7, "", "linear", true},
+      {"efficientnet_b1", 64},
+      {"efficientnet_b2", 64},
+      {"efficientnet_b3", 64},
+      {"efficientnet_b4", 64},
+      {"efficientnet_b5", 64},
+      {"efficientnet_b6", 32},
+      {"efficientnet_b7", 32},
+      {"efficientnet_b0", 72, 50, 2, 5},
+      {"efficientnet_b0", 64, 0, 3, 7, "learnable_ml_decoder", "learnable_ml_decoder"},
+      {"tf_efficientnet_b0", 64, 50},
+      {"tf_efficientnet_b6", 32}};
+  all.insert(all.end(), backbones.begin(), backbones.end());
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ConvParity, ::testing::ValuesIn(cases()),
+                         [](const auto& instance) {
+                           std::string name = instance.param.key();
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace podium::models
