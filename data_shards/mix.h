@@ -49,9 +49,9 @@ struct ClassPaste {
 // All random choices for one micro-batch.
 struct MixDraw {
   MixKind kind = MixKind::kNone;
-  double lambda = 1;               // share of the sample itself
-  PixelRect box;                   // CutMix: what comes from the partner
-  std::vector<ClassPaste> pastes;  // ClassMix: (B)
+  double lambda = 1;                 // share of the sample itself
+  PixelRect box{};                   // CutMix: what comes from the partner
+  std::vector<ClassPaste> pastes{};  // ClassMix: (B)
 };
 
 // `host_masks`: (B, H, W) int64 on the host, undefined for class labels.

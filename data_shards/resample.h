@@ -50,7 +50,7 @@ struct PlanarTarget {
   bool flip_vertical = false;
   std::array<float, 3> scale{1, 1, 1};
   std::array<float, 3> offset{0, 0, 0};
-  std::optional<std::array<uint8_t, 256>> table;  // bytes_to_planes: each value before the scale
+  std::optional<std::array<uint8_t, 256>> table{};  // bytes_to_planes: each value before the scale
 };
 
 // `source`: (H, W) CV_8UC3. One pass: resample, flip, gray, normalise, HWC -> CHW; values are not
