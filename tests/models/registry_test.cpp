@@ -90,7 +90,10 @@ TEST_P(EveryModel, RunsForwardAndBackward) {
   for (const auto& item : model->named_parameters()) {
     ASSERT_TRUE(item.value().grad().defined()) << item.key();
     EXPECT_TRUE(item.value().grad().isfinite().all().item<bool>()) << item.key();
-    EXPECT_GT(item.value().grad().abs().sum().item<double>(), 0) << item.key();
+    // CvT reads the class token alone, and it is no patch: what asks for the patches in the last
+    // block reaches no output.
+    const bool is_silent = item.key().starts_with("stage2.blocks.9.attn.conv_proj_q.");
+    EXPECT_EQ(item.value().grad().abs().sum().item<double>() > 0, !is_silent) << item.key();
   }
 }
 
