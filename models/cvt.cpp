@@ -251,12 +251,14 @@ RegistryEntries cvt_entries() {
     info.image_size = info.name == "cvt_w24" ? 384 : 224;
     info.naming = "official, transformers";
     info.help = variant.help;
-    entries.push_back({info,
-                       build,
-                       {{"official", "stage0.patch_embed.proj.weight", nullptr, nullptr},
-                        {"transformers",
-                         "cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight",
-                         from_transformers, to_transformers}}});
+    entries.push_back(
+        {info,
+         build,
+         {{"official", {"stage0.patch_embed.proj.weight"}, nullptr, nullptr},
+          {"transformers",
+           {"cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight"},
+           from_transformers,
+           to_transformers}}});
   }
   return entries;
 }

@@ -42,8 +42,11 @@ StateDict rename(const StateDict& weights, const std::vector<NameRule>& rules) {
 
 std::string find_naming_of(const std::string& model, const StateDict& weights,
                            const std::string& prefix) {
-  for (const Naming& naming : find_entry(model).namings) {
-    if (weights.contains(prefix + naming.key)) return naming.name;
+  const std::vector<Naming>& namings = find_entry(model).namings;
+  for (auto naming = namings.rbegin(); naming != namings.rend(); ++naming) {
+    for (const std::string& key : naming->keys) {
+      if (weights.contains(prefix + key)) return naming->name;
+    }
   }
   return "";
 }
@@ -54,7 +57,7 @@ std::string detect_naming(const std::string& model, const StateDict& weights) {
   if (namings.empty() || !found.empty()) return found;
   std::vector<std::string> keys;
   for (const Naming& naming : namings) {
-    keys.push_back(fmt::format("{} ({})", naming.name, naming.key));
+    keys.push_back(fmt::format("{} ({})", naming.name, join(naming.keys, " or ")));
   }
   throw DataError(fmt::format(
       "weights: no naming of model {} has these {} names; looked for {}; check the model's name, "

@@ -15,7 +15,9 @@ using ModelBuilder = std::shared_ptr<VisionModel> (*)(const ModelOptions&);
 // A published way to name (and sometimes to fuse) a model's parameters, besides the model's own.
 struct Naming {
   std::string name;  // "timm", "transformers", "torchvision", "official"
-  std::string key;   // a name that files in this naming have and those in the others have not
+  // Names of which files in this naming have one. An earlier naming may have it too: the last one
+  // that fits is taken.
+  std::vector<std::string> keys;
   // To the model's own names and back; null: they are these. Names of attached heads pass through.
   StateDict (*to_own)(const StateDict&) = nullptr;
   StateDict (*from_own)(const StateDict&) = nullptr;

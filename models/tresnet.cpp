@@ -277,8 +277,8 @@ RegistryEntries tresnet_entries() {
     entries.push_back(
         {info,
          build,
-         {{"timm", "body.conv1.conv.weight", nullptr, nullptr},
-          {"official", "body.conv1.0.weight", from_official, to_official, to_official_names}}});
+         {{"timm", {"body.conv1.conv.weight"}, nullptr, nullptr},
+          {"official", {"body.conv1.0.weight"}, from_official, to_official, to_official_names}}});
   }
   return entries;
 }

@@ -231,15 +231,15 @@ StateDict beit_transformers_from_own(const StateDict& weights) {
 
 std::vector<Naming> dinov2_namings() {
   return {
-      {.name = "timm", .key = "cls_token"},
+      {.name = "timm", .keys = {"cls_token"}},
       {.name = "transformers",
-       .key = "dinov2.embeddings.cls_token",
+       .keys = {"dinov2.embeddings.cls_token", "dinov2_with_registers.embeddings.cls_token"},
        .to_own = dinov2_transformers_to_own,
        .from_own = [](const StateDict& w) { return dinov2_transformers_from(w, Kind::kWeights); },
        .gradients_from_own =
            [](const StateDict& w) { return dinov2_transformers_from(w, Kind::kGradients); }},
       {.name = "official",
-       .key = "mask_token",
+       .keys = {"mask_token"},
        .to_own = official_to_own,
        .from_own = [](const StateDict& w) { return official_from(w, Kind::kWeights); },
        .gradients_from_own =
@@ -247,9 +247,9 @@ std::vector<Naming> dinov2_namings() {
 }
 
 std::vector<Naming> beit_namings() {
-  return {{.name = "timm", .key = "cls_token"},
+  return {{.name = "timm", .keys = {"cls_token"}},
           {.name = "transformers",
-           .key = "beit.embeddings.cls_token",
+           .keys = {"beit.embeddings.cls_token"},
            .to_own = beit_transformers_to_own,
            .from_own = beit_transformers_from_own}};
 }

@@ -11,6 +11,7 @@
 #include "data_shards/mix_recipe.h"
 #include "data_shards/repeat_sampling.h"
 #include "data_shards/transforms.h"
+#include "models/head.h"
 #include "models/registry.h"
 #include "trainer/train.h"
 
@@ -80,8 +81,25 @@ void add_data_keys(Schema& schema) {
 void add_model_keys(Schema& schema) {
   schema.add_string("model.name", "resnet50", "architecture; `podium models` lists them",
                     model_names());
-  schema.add_string("model.head", "linear", "head of a classifier");
-  schema.add_float("model.drop_rate", 0.0, "", 0, 0.99, "dropout probability before the head");
+  schema.add_string("model.head", "linear", "head of a classifier", models::list_heads());
+  schema.add_int("model.head_queries", 0, "", 0, kMaxCount,
+                 "ml_decoder: groups of classes; 0: one per class, at most 100");
+  schema.add_int("model.head_dim", 0, "", 0, kMaxCount,
+                 "width of a decoder head; 0: the published one (q2l: the backbone's)");
+  schema.add_float("model.head_drop_rate", 0.1, "", 0, 0.99, "dropout inside a decoder head");
+  schema.add_float("model.drop_rate", 0.0, "", 0, 0.99, "dropout probability before a linear head");
+  schema.add_float("model.drop_path_rate", 0.0, "", 0, 0.99,
+                   "stochastic depth of the last block; rises linearly from 0 at the first");
+  schema.add_int("model.image_size", 0, "px", 0, kMaxCount,
+                 "side for which tables of positions are made; 0: the model's own");
+  schema.add_int("model.window_size", 0, "patches", 0, kMaxCount,
+                 "window attention; 0: the model's own");
+  schema.add_string("model.pool", "",
+                    "how tokens become features (token, avg, token_avg, last4); empty: the model's "
+                    "own");
+  schema.add_string("model.naming", "",
+                    "whose behaviour is followed where published definitions of a model differ "
+                    "(timm, transformers, official); empty: the first that `podium models` names");
   schema.add_string("model.batch_norm", "ghost",
                     "what batch norms train with: ghost: the micro-batch; frozen: the running "
                     "statistics, which stay; precise: ghost, and running statistics are measured "

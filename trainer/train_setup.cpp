@@ -17,6 +17,7 @@
 #include "data_shards/repeat_sampling.h"
 #include "data_shards/splits.h"
 #include "data_shards/stage.h"
+#include "models/naming.h"
 #include "models/registry.h"
 #include "models/weights.h"
 #include "trainer/recipe_schema.h"
@@ -192,6 +193,24 @@ ClassInfo class_info(const Recipe& recipe, const Dataset& dataset) {
   return info;
 }
 
+namespace {
+
+// A file's naming tells whose definition its weights were trained with. The recipe says so, because
+// predictions are made later without that file.
+void check_naming(const Recipe& recipe, const std::string& of_weights) {
+  const std::string name = recipe.get_string("model.name");
+  const auto& namings = models::find_entry(name).namings;
+  if (of_weights.empty() || namings.empty()) return;
+  const std::string given = recipe.get_string("model.naming");
+  const std::string followed = given.empty() ? namings.front().name : given;
+  if (followed == of_weights) return;
+  recipe.fail("model.naming",
+              fmt::format("{} has the names of {}, but the model follows {}; set model.naming={}",
+                          recipe.get_string("model.weights"), of_weights, followed, of_weights));
+}
+
+}  // namespace
+
 std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const ClassInfo& info,
                                                  int64_t channels, bool read_weights) {
   models::ModelOptions options;
@@ -200,15 +219,24 @@ std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const Cla
   options.num_classes = info.num_logits();
   options.in_channels = channels;
   options.drop_rate = recipe.get_float("model.drop_rate");
+  options.drop_path_rate = recipe.get_float("model.drop_path_rate");
+  options.image_size = recipe.get_int("model.image_size");
+  options.window_size = recipe.get_int("model.window_size");
+  options.pool = recipe.get_string("model.pool");
+  options.naming = recipe.get_string("model.naming");
+  options.head_options.num_queries = recipe.get_int("model.head_queries");
+  options.head_options.dim = recipe.get_int("model.head_dim");
+  options.head_options.drop_rate = recipe.get_float("model.head_drop_rate");
   auto model = with_context(recipe.place("model.name"), [&] {
     return models::make_model(options, static_cast<uint64_t>(recipe.get_int("seed")));
   });
   const std::string weights = recipe.get_string("model.weights");
   if (read_weights && !weights.empty()) {
+    const std::string prefix = recipe.get_string("model.weights_prefix");
+    const models::StateDict tensors = models::load_tensors(weights);
+    check_naming(recipe, models::find_naming_of(options.name, tensors, prefix));
     const models::LoadReport report = with_context(weights, [&] {
-      return models::load_state_dict(
-          *model, models::load_tensors(weights),
-          {.prefix = recipe.get_string("model.weights_prefix"), .is_strict = false});
+      return models::load_state_dict(*model, tensors, {.prefix = prefix, .is_strict = false});
     });
     if (!report.left_out.empty()) {
       log_info("{}: {} parameters of the head keep their fresh values (other classes): {}", weights,

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "models/beit.h"
+#include "models/naming.h"
 #include "models/vit.h"
 #include "models/weights.h"
 #include "parameter_rule.h"
@@ -65,6 +66,19 @@ TEST(VitNaming, EveryNamingGoesThereAndBack) {
   const StateDict own = beit();
   const Naming transformers = beit_namings()[1];
   expect_equal(transformers.to_own(transformers.from_own(own)), own);
+}
+
+TEST(VitNaming, FilesAreToldByTheirNames) {
+  for (const char* model : {"vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"}) {
+    const StateDict own = dinov2(model);
+    for (const Naming& naming : dinov2_namings()) {
+      const StateDict file = naming.from_own == nullptr ? own : naming.from_own(own);
+      EXPECT_EQ(find_naming_of(model, file), naming.name) << model;
+    }
+  }
+  EXPECT_EQ(find_naming_of("beit_base_patch16_224", beit()), "timm");
+  EXPECT_EQ(find_naming_of("beit_base_patch16_224", beit_namings()[1].from_own(beit())),
+            "transformers");
 }
 
 TEST(VitNaming, TransformersSplitsTheProjections) {
