@@ -14,7 +14,7 @@ struct ModelCost {
   int64_t num_multiply_adds = 0;
 };
 
-// Runs the model on shapes alone (libtorch's meta device). image_size 0: the model's own.
+// Runs the model on shapes alone. image_size 0: the model's own.
 ModelCost count_cost(const ModelOptions& options);
 
 }  // namespace podium::models

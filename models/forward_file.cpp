@@ -62,6 +62,14 @@ torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& target,
   return at::cross_entropy_loss(logits, target);
 }
 
+// Counters keep their type.
+void widen(torch::nn::Module& module) {
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : state_dict(module)) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.to(torch::kFloat64));
+  }
+}
+
 // A size that the model refuses is the input file's fault here.
 ModelOutput run(VisionModel& model, const torch::Tensor& input, const std::string& file) {
   try {
@@ -81,7 +89,7 @@ void forward_file(const ForwardOptions& options) {
   if (made.image_size == 0) made.image_size = std::max(input.size(2), input.size(3));
   if (made.naming.empty()) made.naming = find_naming_of(made.name, weights, options.prefix);
   const auto model = make_uninitialised_model(made);
-  if (options.is_double) model->to(torch::kFloat64);
+  if (options.is_double) widen(*model);
   with_context(options.weights.string(),
                [&] { load_state_dict(*model, weights, {.prefix = options.prefix}); });
   model->eval();
