@@ -22,6 +22,10 @@ class Cluster : public PodiumFixture {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "namespaces of hosts need root";
     if (!is_installed("ip")) GTEST_SKIP() << "ip: not found; install iproute2";
+    // A container or chroot may forbid them even to root.
+    if (std::system("unshare --net --uts --ipc --mount --pid --fork --mount-proc true") != 0) {
+      GTEST_SKIP() << "namespaces cannot be made here";
+    }
     PodiumFixture::SetUp();
     // A short path: Slurm makes sockets in it, whose names may have 107 characters.
     cluster_.emplace("/tmp", "podium");
