@@ -51,12 +51,12 @@ void print_module(const torch::nn::Module& module, const std::string& name, size
 }
 
 void print_table() {
-  fmt::print("{:<30} {:<16} {:<14} {:>10} {:>8} {:>5}  {:<17} {:<17} {}\n", "name", "family",
+  fmt::print("{:<34} {:<16} {:<14} {:>10} {:>8} {:>5}  {:<17} {:<17} {}\n", "name", "family",
              "task", "parameters", "GMAC", "px", "mean (RGB)", "std (RGB)", "parameter names");
   for (const models::ModelInfo& info : models::list_models()) {
     const bool is_segmentation = info.task == models::ModelTask::kSegmentation;
     const models::ModelCost cost = models::count_cost(options_of(info.name));
-    fmt::print("{:<30} {:<16} {:<14} {:>9.2f}M {:>8.2f} {:>5}  {:<17} {:<17} {}\n", info.name,
+    fmt::print("{:<34} {:<16} {:<14} {:>9.2f}M {:>8.2f} {:>5}  {:<17} {:<17} {}\n", info.name,
                info.family, is_segmentation ? "segmentation" : "classification",
                static_cast<double>(cost.num_parameters) / 1e6,
                static_cast<double>(cost.num_multiply_adds) / 1e9, info.image_size,

@@ -7,6 +7,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
 
+#include <set>
 #include <string_view>
 
 #include "models/registry.h"
@@ -46,13 +47,17 @@ torch::jit::Stack call_on(const c10::OperatorHandle& op, const std::vector<c10::
 // Some operators have a shape rule in Python alone: they compute on zeros.
 torch::jit::Stack call_on_shapes(const c10::OperatorHandle& op,
                                  const std::vector<c10::IValue>& arguments) {
+  static thread_local std::set<std::string> without_rule;  // a failed try costs much
+  const std::string name = toString(op.operator_name());
+  const bool is_tried = without_rule.contains(name);
   try {
-    return call_on(op, arguments, at::kMeta);
+    if (!is_tried) return call_on(op, arguments, at::kMeta);
   } catch (const c10::Error&) {
-    torch::jit::Stack outputs = call_on(op, arguments, at::kCPU);
-    for (c10::IValue& output : outputs) output = moved(output, at::kMeta);
-    return outputs;
+    without_rule.insert(name);
   }
+  torch::jit::Stack outputs = call_on(op, arguments, at::kCPU);
+  for (c10::IValue& output : outputs) output = moved(output, at::kMeta);
+  return outputs;
 }
 
 // Of one operator, from its first inputs and its output.

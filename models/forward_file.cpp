@@ -15,14 +15,19 @@
 namespace podium::models {
 namespace {
 
+constexpr size_t kMaxListed = 5;  // names in a message
+
 torch::Tensor read_one(const std::filesystem::path& file, const std::string& key) {
   const StateDict tensors = load_tensors(file);
   const auto found = tensors.find(key);
   if (found != tensors.end()) return found->second;
   std::vector<std::string> names;
-  for (const auto& [name, tensor] : tensors) names.push_back(name);
-  throw DataError(fmt::format("{}: no array \"{}\", found {}; write it under that name",
-                              file.string(), key, fmt::join(names, ", ")));
+  for (const auto& [name, tensor] : tensors) {
+    if (names.size() < kMaxListed) names.push_back(name);
+  }
+  throw DataError(fmt::format("{}: no array \"{}\" among {} ({}{}); write it under that name",
+                              file.string(), key, tensors.size(), fmt::join(names, ", "),
+                              tensors.size() > kMaxListed ? ", .." : ""));
 }
 
 std::string shape_text(const torch::Tensor& tensor) {

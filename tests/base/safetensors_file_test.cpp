@@ -133,6 +133,37 @@ TEST(SafetensorsFile, OversizedHeaderIsRefused) {
   EXPECT_THAT(error_of(bytes + "{}"), HasSubstr("the header says it is 4294967296 bytes long"));
 }
 
+TEST(SafetensorsFile, HeaderOfTwoToTheSixtyThreeBytesIsRefused) {
+  std::string bytes(8, '\0');
+  bytes[7] = '\x80';
+  EXPECT_THAT(error_of(bytes + "{}"), HasSubstr("says it is 9223372036854775808 bytes long"));
+  EXPECT_THAT(error_of(std::string(8, '\xff') + "{}"), HasSubstr("18446744073709551615 bytes"));
+}
+
+TEST(SafetensorsFile, NumbersThatAreNotOffsets) {
+  const auto with_offsets = [](const std::string& offsets) {
+    return header_error(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[)" + offsets + "]}}", 1);
+  };
+  EXPECT_THAT(with_offsets("0,NaN"), HasSubstr("the header is not valid JSON"));
+  for (const char* offsets : {"0,null", "0,1.0", "-1,1", "0,1e0", "0,\"1\"",
+                              "0,9223372036854775808", "0,18446744073709551616"}) {
+    EXPECT_THAT(with_offsets(offsets), HasSubstr("data_offsets is not a list of whole numbers"))
+        << offsets;
+  }
+  EXPECT_THAT(with_offsets("0,1,1"), HasSubstr("data_offsets [0,1,1] do not lie"));
+  EXPECT_THAT(with_offsets("9223372036854775806,9223372036854775807"), HasSubstr("do not lie"));
+}
+
+TEST(SafetensorsFile, TypesThatAreNotNames) {
+  for (const char* type : {"null", "32", "\"f32\"", "[\"F32\"]"}) {
+    EXPECT_THAT(
+        header_error(fmt::format(R"({{"a":{{"dtype":{},"shape":[],"data_offsets":[0,1]}}}})", type),
+                     1),
+        HasSubstr("tensor \"a\": dtype"))
+        << type;
+  }
+}
+
 TEST(SafetensorsFile, HeadersThatAreNotAnObjectOfTensors) {
   EXPECT_THAT(header_error("{\"a\":", 0), HasSubstr("the header is not valid JSON"));
   EXPECT_THAT(header_error("[]", 0), HasSubstr("the header is not a JSON object"));
