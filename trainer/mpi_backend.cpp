@@ -1,5 +1,5 @@
 // The collectives, as stages of non-blocking MPI calls. Read next: mpi_backend_engine.cpp,
-// mpi_backend_sum.h.
+// mpi_backend_tree.h.
 #include "trainer/mpi_backend.h"
 
 #include <ATen/ATen.h>
@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "trainer/mpi_backend_session.h"
-#include "trainer/mpi_backend_sum.h"
 
 namespace podium::trainer {
 namespace {
@@ -108,28 +107,12 @@ const Tensor& only(const std::vector<Tensor>& tensors, const char* operation) {
 
 MPI_Request& next(Requests& requests) { return requests.emplace_back(MPI_REQUEST_NULL); }
 
-// `count` elements to and from each rank of `comm`.
-void post_all_to_all(const Tensor& from, const Tensor& to, int count, MPI_Comm comm,
-                     Requests& requests) {
-  const MPI_Datatype type = type_by_size(from);
-  check_mpi(MPI_Ialltoall(from.data_ptr(), count, type, to.data_ptr(), count, type, comm,
-                          &next(requests)),
-            "MPI_Ialltoall");
-}
-
-// The first `count` elements of each rank of `comm`.
-void post_all_gather(const Tensor& from, const Tensor& to, int count, MPI_Comm comm,
-                     Requests& requests) {
-  const MPI_Datatype type = type_by_size(from);
-  check_mpi(MPI_Iallgather(from.data_ptr(), count, type, to.data_ptr(), count, type, comm,
-                           &next(requests)),
-            "MPI_Iallgather");
-}
-
 }  // namespace
 
 MpiBackend::MpiBackend(std::unique_ptr<MpiEngine> engine)
-    : Backend(engine->rank(), engine->size()), engine_(std::move(engine)) {}
+    : Backend(engine->rank(), engine->size()),
+      engine_(std::move(engine)),
+      levels_{TreeLevel(engine_->comm())} {}
 
 MpiBackend::WorkPtr MpiBackend::enqueue(const std::string& name, c10d::OpType type, Tensors tensors,
                                         Tensors outputs, std::vector<MpiOperation::Stage> stages,
@@ -226,7 +209,10 @@ MpiBackend::WorkPtr MpiBackend::_allgather_base(at::Tensor& output, at::Tensor& 
   const Tensor from = input, to = output;
   return enqueue("all_gather", c10d::OpType::_ALLGATHER_BASE, {from, to}, {to},
                  {[=, comm = engine_->comm()](Requests& requests) {
-                   post_all_gather(from, to, count, comm, requests);
+                   const MPI_Datatype type = type_by_size(from);
+                   check_mpi(MPI_Iallgather(from.data_ptr(), count, type, to.data_ptr(), count,
+                                            type, comm, &next(requests)),
+                             "MPI_Iallgather");
                  }});
 }
 
@@ -243,7 +229,10 @@ MpiBackend::WorkPtr MpiBackend::alltoall_base(at::Tensor& output, at::Tensor& in
   const Tensor from = input, to = output;
   return enqueue("all_to_all", c10d::OpType::ALLTOALL_BASE, {from, to}, {to},
                  {[=, comm = engine_->comm()](Requests& requests) {
-                   post_all_to_all(from, to, count, comm, requests);
+                   const MPI_Datatype type = type_by_size(from);
+                   check_mpi(MPI_Ialltoall(from.data_ptr(), count, type, to.data_ptr(), count, type,
+                                           comm, &next(requests)),
+                             "MPI_Ialltoall");
                  }});
 }
 
@@ -251,57 +240,14 @@ MpiBackend::WorkPtr MpiBackend::tree_allreduce(at::Tensor flat, double scale) {
   check_tensor(flat, "tree_all_reduce");
   const int size = getSize();
   check_sizes(flat.numel() % size == 0 && (size & (size - 1)) == 0, "tree_all_reduce", flat, flat);
-  count_of(flat.numel() / 2, "tree_all_reduce");  // the largest block of either way
-  const Tensor received = at::empty({flat.numel()}, flat.options());
+  count_of(flat.numel() / 2, "tree_all_reduce");  // the largest block
+  const Tensor received = receive_buffers_.take(num_received(flat.numel(), levels_), flat);
   return enqueue("tree_all_reduce", c10d::OpType::ALLREDUCE, {flat, received}, {flat},
-                 node_ == MPI_COMM_NULL ? one_level_tree(flat, received, scale)
-                                        : two_level_tree(flat, received, scale));
-}
-
-std::vector<MpiOperation::Stage> MpiBackend::one_level_tree(const at::Tensor& flat,
-                                                            const at::Tensor& received,
-                                                            double scale) {
-  const int size = getSize();
-  const int count = static_cast<int>(flat.numel() / size);
-  return {[=, comm = engine_->comm()](Requests& requests) {
-            post_all_to_all(flat, received, count, comm, requests);
-          },
-          [=, comm = engine_->comm()](Requests& requests) {
-            sum_rows(received, size, scale);
-            post_all_gather(received, flat, count, comm, requests);
-          }};
-}
-
-// `flat` and `received` take turns; after the second stage a rank holds its node's sum of one
-// block, after the third the sum over all ranks of a part of that block.
-std::vector<MpiOperation::Stage> MpiBackend::two_level_tree(const at::Tensor& flat,
-                                                            const at::Tensor& received,
-                                                            double scale) {
-  int num_local = 1, num_nodes = 1;
-  MPI_Comm_size(node_, &num_local);
-  MPI_Comm_size(across_, &num_nodes);
-  const int64_t block = flat.numel() / num_local;
-  const int count = static_cast<int>(block);
-  const int part = static_cast<int>(block / num_nodes);
-  return {[=, comm = node_](Requests& requests) {
-            post_all_to_all(flat, received, count, comm, requests);
-          },
-          [=, comm = across_](Requests& requests) {
-            sum_rows(received, num_local, 1.0);
-            post_all_to_all(received, flat, part, comm, requests);
-          },
-          [=, comm = across_](Requests& requests) {
-            sum_rows(flat.narrow(0, 0, block), num_nodes, scale);
-            post_all_gather(flat, received, part, comm, requests);
-          },
-          [=, comm = node_](Requests& requests) {
-            post_all_gather(received, flat, count, comm, requests);
-          }};
+                 tree_stages(flat, received, scale, levels_));
 }
 
 void MpiBackend::use_two_levels(MPI_Comm node, MPI_Comm across) {
-  node_ = node;
-  across_ = across;
+  levels_ = {TreeLevel(node), TreeLevel(across)};
 }
 
 MpiBackend::WorkPtr MpiBackend::barrier(const c10d::BarrierOptions&) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "trainer/mpi_backend_engine.h"
+#include "trainer/mpi_backend_tree.h"
 
 namespace podium::trainer {
 
@@ -63,14 +64,9 @@ class MpiBackend : public c10d::Backend {
   WorkPtr enqueue(const std::string& name, c10d::OpType type, Tensors tensors, Tensors outputs,
                   std::vector<MpiOperation::Stage> stages, bool is_collective = true);
 
-  std::vector<MpiOperation::Stage> one_level_tree(const at::Tensor& flat,
-                                                  const at::Tensor& received, double scale);
-  std::vector<MpiOperation::Stage> two_level_tree(const at::Tensor& flat,
-                                                  const at::Tensor& received, double scale);
-
   std::unique_ptr<MpiEngine> engine_;
-  MPI_Comm node_ = MPI_COMM_NULL;    // null: one level
-  MPI_Comm across_ = MPI_COMM_NULL;  // null: one level
+  std::vector<TreeLevel> levels_;  // of tree_allreduce
+  ReceiveBuffers receive_buffers_;
 };
 
 }  // namespace podium::trainer

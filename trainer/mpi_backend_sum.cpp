@@ -21,35 +21,37 @@ void add_to(T* __restrict left, const T* __restrict right, int64_t n) {
 }
 
 template <typename T>
-void sum_rows_of(T* rows, int64_t num_rows, int64_t n, T scale) {
+void sum_rows_of(const std::vector<at::Tensor>& tensors, const at::Tensor& output, T scale) {
+  std::vector<T*> rows;
+  for (const at::Tensor& tensor : tensors) rows.push_back(tensor.data_ptr<T>());
+  T* const sums = output.data_ptr<T>();
+  const int64_t n = output.numel();
   for (int64_t begin = 0; begin < n; begin += kPiece) {
     const int64_t length = std::min(kPiece, n - begin);
-    for (int64_t stride = 1; stride < num_rows; stride *= 2) {
-      for (int64_t row = 0; row < num_rows; row += 2 * stride) {
-        add_to(rows + row * n + begin, rows + (row + stride) * n + begin, length);
+    for (size_t stride = 1; stride < rows.size(); stride *= 2) {
+      for (size_t row = 0; row < rows.size(); row += 2 * stride) {
+        add_to(rows[row] + begin, rows[row + stride] + begin, length);
       }
     }
-    for (int64_t i = begin; i < begin + length; ++i) rows[i] *= scale;
+    for (int64_t i = begin; i < begin + length; ++i) sums[i] = rows[0][i] * scale;
   }
 }
 
 }  // namespace
 
-void sum_rows(const at::Tensor& rows, int64_t num_rows, double scale) {
-  const int64_t n = rows.numel() / num_rows;
-  if (rows.scalar_type() == at::kFloat) {
-    sum_rows_of(rows.data_ptr<float>(), num_rows, n, static_cast<float>(scale));
+void sum_rows(const std::vector<at::Tensor>& rows, const at::Tensor& output, double scale) {
+  if (output.scalar_type() == at::kFloat) {
+    sum_rows_of<float>(rows, output, static_cast<float>(scale));
     return;
   }
-  if (rows.scalar_type() == at::kDouble) {
-    sum_rows_of(rows.data_ptr<double>(), num_rows, n, scale);
+  if (output.scalar_type() == at::kDouble) {
+    sum_rows_of<double>(rows, output, scale);
     return;
   }
-  const at::Tensor table = rows.view({num_rows, n});
-  for (int64_t stride = 1; stride < num_rows; stride *= 2) {
-    for (int64_t row = 0; row < num_rows; row += 2 * stride) table[row].add_(table[row + stride]);
+  for (size_t stride = 1; stride < rows.size(); stride *= 2) {
+    for (size_t row = 0; row < rows.size(); row += 2 * stride) rows[row].add_(rows[row + stride]);
   }
-  table[0].mul_(scale);
+  output.copy_(rows[0] * scale);
 }
 
 }  // namespace podium::trainer

@@ -1,14 +1,16 @@
-// The ordered sum between the all-to-all and the all-gather. Read next: mpi_backend.cpp.
+// The ordered sum between the exchange and the gathering of blocks. Read next: mpi_backend_tree.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 namespace podium::trainer {
 
-// Shapes: rows (W * n) contiguous: row r came from rank r. Row 0 becomes scale * (((0 + 1) + (2 +
-// 3)) + ...), the other rows are used up. Requires: W a power of two; float32 or float64 (other
-// floating types go through ATen). Threads: stays on the calling thread, so that the cores remain
-// with the backward pass it overlaps with.
-void sum_rows(const at::Tensor& rows, int64_t num_rows, double scale);
+// output (n) = scale * (((rows[0] + rows[1]) + (rows[2] + rows[3])) + ...), rows (n) each, all
+// contiguous; the rows are used up, and one of them may be `output`. Requires: a power of two of
+// rows; float32 or float64 (other floating types go through ATen). Threads: stays on the calling
+// thread, so that the cores remain with the backward pass it overlaps with.
+void sum_rows(const std::vector<at::Tensor>& rows, const at::Tensor& output, double scale);
 
 }  // namespace podium::trainer
