@@ -104,6 +104,17 @@ std::string group_of(const CsvTable& table, const CsvRow& row, const PackOptions
   return trim(row.cells[table.column(options.group_column)]);
 }
 
+// Key, place, group and image of a row, by the columns img_id and img_path.
+PackSample sample_of_row(const CsvTable& table, const CsvRow& row, size_t id, size_t path,
+                         const PackOptions& options) {
+  PackSample sample;
+  sample.key = trim(row.cells[id]);
+  sample.place = row_place(table, row);
+  sample.group = group_of(table, row, options);
+  sample.files.push_back(file_of_cell(options, "", row.cells[path], sample.place, "img_path"));
+  return sample;
+}
+
 void check_columns(const CsvTable& table, std::vector<std::string> known,
                    const PackOptions& options) {
   if (!options.group_column.empty()) known.push_back(options.group_column);
@@ -159,11 +170,7 @@ PackPlan plan_multilabel_csv(const PackOptions& options) {
   for (const CsvRow& row : table.rows) {
     const std::string place = row_place(table, row);
     is_good_sample(options, place, &plan.bad_samples, [&] {
-      PackSample sample;
-      sample.key = trim(row.cells[id]);
-      sample.place = place;
-      sample.group = group_of(table, row, options);
-      sample.files.push_back(file_of_cell(options, "", row.cells[path], place, "img_path"));
+      PackSample sample = sample_of_row(table, row, id, path, options);
       for (size_t column : columns) {
         sample.class_vector.push_back(parse_label(row.cells[column], place, table.header[column]));
       }
@@ -225,11 +232,7 @@ PackPlan plan_rle_csv(const PackOptions& options) {
   for (const CsvRow& row : table.rows) {
     const std::string place = row_place(table, row);
     is_good_sample(options, place, &plan.bad_samples, [&] {
-      PackSample sample;
-      sample.key = trim(row.cells[id]);
-      sample.place = place;
-      sample.group = group_of(table, row, options);
-      sample.files.push_back(file_of_cell(options, "", row.cells[path], place, "img_path"));
+      PackSample sample = sample_of_row(table, row, id, path, options);
       if (plan.has_labels) {
         sample.mask_digest = xxh3_128_hex(row.cells[code]);
         sample.draw_mask = [text = row.cells[code], order = options.rle_order](int32_t height,
