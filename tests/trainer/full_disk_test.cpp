@@ -16,6 +16,7 @@
 namespace podium::trainer {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using namespace testing;  // NOLINT: the shapes
@@ -105,6 +106,35 @@ TEST(FullDisk, TheRunGoesOnToTheSameWeights) {
   EXPECT_EQ(read_file(options.run_dir / "weights.safetensors"), weights);
   EXPECT_EQ(read_lines(options.run_dir / "metrics.jsonl").size(), 6u);
   EXPECT_EQ(find_checkpoint(options.run_dir / "checkpoints")->filename(), "step-000000001");
+}
+
+// A stop cannot wait for room: the run ends with the file's name and goes on from the checkpoint
+// before.
+TEST(FullDisk, AStopBySignalKeepsTheLastGoodCheckpoint) {
+  const TemporaryFolder folder;
+  const fs::path data = pack_multi_label(folder.path(), 30);
+  make_fold_file(data, 3);
+  const SmallDisk disk(folder.path() / "disk", int64_t{160} << 20);
+  if (!disk.is_mounted()) GTEST_SKIP() << kSkipped;
+  TrainOptions options = quick_options(folder.path(), data,
+                                       quick_recipe("train: {epochs: 30, micro_batch_size: 8}\n"
+                                                    "checkpoint: {every_steps: 1}\n"),
+                                       "elsewhere");
+  options.overrides = {"model.name=resnet18"};
+  options.run_dir = folder.path() / "disk" / "run";
+  std::thread sender = send_when_training(options.run_dir, SIGUSR1);
+  try {
+    train(options);
+    ADD_FAILURE() << "not interrupted";
+  } catch (const IoError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("stopped by signal 10 after step"),
+                                    HasSubstr("safetensors"), HasSubstr("No space left")));
+  }
+  sender.join();
+  const auto checkpoint = find_checkpoint(options.run_dir / "checkpoints");
+  ASSERT_TRUE(checkpoint.has_value());
+  EXPECT_EQ(checkpoint->filename(), "step-000000001");
+  verify_checkpoint(*checkpoint);
 }
 
 }  // namespace

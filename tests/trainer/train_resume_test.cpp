@@ -237,27 +237,6 @@ TEST_F(Resume, ALockedFolderIsRefusedWithItsHolder) {
   EXPECT_EQ(train(options_).steps, 6);
 }
 
-// The last step that metrics.jsonl tells; a line that is being written does not count.
-int64_t last_step(const fs::path& run_dir) {
-  int64_t last = 0;
-  if (!fs::exists(run_dir / "metrics.jsonl")) return last;
-  for (const std::string& text : split(read_file(run_dir / "metrics.jsonl"), '\n')) {
-    const auto line = nlohmann::json::parse(text, nullptr, false);
-    if (line.is_object()) last = std::max(last, line["step"].get<int64_t>());
-  }
-  return last;
-}
-
-// Sends a signal once the run has made two more steps.
-std::thread send_when_training(const fs::path& run_dir, int signal) {
-  return std::thread([run_dir, signal, first = last_step(run_dir)] {
-    for (int i = 0; i < 60'000 && last_step(run_dir) < first + 2; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    ::kill(::getpid(), signal);
-  });
-}
-
 TEST_F(Resume, SignalsWriteACheckpointAndEndWith75) {
   options_.overrides = {"checkpoint.every_steps=0", "train.epochs=300", "eval.every_epochs=100"};
   train(options_);

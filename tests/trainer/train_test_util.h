@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -215,6 +217,27 @@ inline void flip_last_byte(const fs::path& file) {
   std::string bytes = read_file(file);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+// The last step that metrics.jsonl tells; a line that is being written does not count.
+inline int64_t last_step(const fs::path& run_dir) {
+  int64_t last = 0;
+  if (!fs::exists(run_dir / "metrics.jsonl")) return last;
+  for (const std::string& text : split(read_file(run_dir / "metrics.jsonl"), '\n')) {
+    const auto line = nlohmann::json::parse(text, nullptr, false);
+    if (line.is_object()) last = std::max(last, line["step"].get<int64_t>());
+  }
+  return last;
+}
+
+// Sends a signal to this process once the run has told of two more steps.
+inline std::thread send_when_training(const fs::path& run_dir, int signal) {
+  return std::thread([run_dir, signal, first = last_step(run_dir)] {
+    for (int i = 0; i < 60'000 && last_step(run_dir) < first + 2; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ::kill(::getpid(), signal);
+  });
 }
 
 }  // namespace podium::trainer::testing
