@@ -1,8 +1,9 @@
-// Cost of the tree reduction: `mpirun -n W reducer_bench VARIANT MILLION_PARAMETERS STEPS`, one
-// line of JSON from rank 0. Variants: none (backward alone), plain, tree (overlapped with the
-// backward pass), plain_after, tree_after (started when the backward pass is over),
-// checkpoint_beside, checkpoint_waiting (one worker; a checkpoint with Adam's state and averages
-// after each step). Read next: reducer_bench.py.
+// Cost of the tree reduction: `mpirun -n W reducer_bench VARIANT WORK STEPS`, one line of JSON from
+// rank 0. Work: millions of parameters (a chain of matrices), or a registered model with a batch,
+// "resnet50:8" (random images of its own size). Variants: none (backward alone), plain, tree
+// (overlapped with the backward pass), plain_after, tree_after (started when the backward pass is
+// over), checkpoint_beside, checkpoint_waiting (one worker; a checkpoint with Adam's state and
+// averages after each step). Read next: reducer_bench.py.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <torch/types.h>
@@ -14,11 +15,13 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "models/registry.h"
 #include "trainer/checkpoint_writer.h"
 #include "trainer/communicator.h"
 #include "trainer/gradient_reducer.h"
@@ -40,45 +43,74 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// A chain of square matrices: about the proportion of arithmetic to parameters of a vision
-// transformer at a small batch.
-struct Chain {
-  std::vector<torch::Tensor> weights;
-  int64_t width;
+// What a step computes.
+struct Work {
+  std::vector<torch::Tensor> parameters;
+  std::function<torch::Tensor()> loss;
 
-  explicit Chain(int64_t num_parameters) : width(num_parameters > 100'000'000 ? 2048 : 1024) {
-    const torch::NoGradGuard no_grad;
-    const int64_t depth = (num_parameters + width * width / 2) / (width * width);
-    for (int64_t i = 0; i < depth; ++i) {
-      torch::Tensor weight =
-          torch::randn({width, width}) * (1.0 / std::sqrt(static_cast<double>(width)));
-      weights.push_back(weight.set_requires_grad(true));
-    }
-  }
-  int64_t num_parameters() const { return static_cast<int64_t>(weights.size()) * width * width; }
-  torch::Tensor loss() const {
-    torch::Tensor values = torch::ones({kBatch, width});
-    for (const torch::Tensor& weight : weights) values = values.matmul(weight);
-    return values.mean();
+  int64_t num_parameters() const {
+    int64_t sum = 0;
+    for (const torch::Tensor& parameter : parameters) sum += parameter.numel();
+    return sum;
   }
 };
 
+// A chain of square matrices: far less arithmetic per parameter than a vision model of that size,
+// so that the reduction weighs much.
+Work make_chain(int64_t num_parameters) {
+  const torch::NoGradGuard no_grad;
+  const int64_t width = num_parameters > 100'000'000 ? 2048 : 1024;
+  const int64_t depth = (num_parameters + width * width / 2) / (width * width);
+  Work work;
+  for (int64_t i = 0; i < depth; ++i) {
+    torch::Tensor weight =
+        torch::randn({width, width}) * (1.0 / std::sqrt(static_cast<double>(width)));
+    work.parameters.push_back(weight.set_requires_grad(true));
+  }
+  work.loss = [weights = work.parameters, width] {
+    torch::Tensor values = torch::ones({kBatch, width});
+    for (const torch::Tensor& weight : weights) values = values.matmul(weight);
+    return values.mean();
+  };
+  return work;
+}
+
+Work make_model_work(const std::string& name, int64_t batch_size) {
+  models::ModelOptions options;
+  options.name = name;
+  options.num_classes = 60;
+  const std::shared_ptr<models::VisionModel> model = models::make_model(options, 1);
+  const int64_t size = models::find_model(name).image_size;
+  Work work;
+  work.parameters = model->parameters();
+  work.loss = [model, images = torch::randn({batch_size, 3, size, size})] {
+    return model->forward(images).logits.square().mean();
+  };
+  return work;
+}
+
+Work make_work(const std::string& text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos) return make_chain(std::stoll(text) * 1'000'000);
+  return make_model_work(text.substr(0, colon), std::stoll(text.substr(colon + 1)));
+}
+
 // Forward and backward of one leaf; with `is_after` the gradients meet the reducer only then, all
 // at once: nothing is hidden.
-double step(const Chain& chain, GradientReducer* reducer, bool is_after) {
+double step(const Work& work, GradientReducer* reducer, bool is_after) {
   const Clock::time_point start = Clock::now();
   if (reducer != nullptr && !is_after) {
     reducer->begin_step();
     reducer->begin_leaf(0);
   }
-  chain.loss().backward();
+  work.loss().backward();
   if (reducer != nullptr && is_after) {
     std::vector<torch::Tensor> gradients;
-    for (const torch::Tensor& weight : chain.weights) gradients.push_back(weight.grad());
+    for (const torch::Tensor& weight : work.parameters) gradients.push_back(weight.grad());
     reducer->begin_step();
     reducer->begin_leaf(0);
     for (size_t i = 0; i < gradients.size(); ++i) {
-      chain.weights[i].mutable_grad() = gradients[i];
+      work.parameters[i].mutable_grad() = gradients[i];
     }
   }
   if (reducer != nullptr) {
@@ -86,23 +118,23 @@ double step(const Chain& chain, GradientReducer* reducer, bool is_after) {
     reducer->finish_step();
   }
   const double elapsed = milliseconds_since(start);
-  for (const torch::Tensor& weight : chain.weights) weight.mutable_grad().reset();
+  for (const torch::Tensor& weight : work.parameters) weight.mutable_grad().reset();
   return elapsed;
 }
 
-void measure_reduction(const std::string& variant, const Chain& chain, int num_steps,
+void measure_reduction(const std::string& variant, const Work& work, int num_steps,
                        Communicator& communicator) {
   GradientReducerOptions options;
   options.logical_workers = communicator.world_size();
   options.reduction = variant.starts_with("plain") ? Reduction::kAllReduce : Reduction::kTree;
   std::unique_ptr<GradientReducer> reducer;
   if (variant != "none") {
-    reducer = std::make_unique<GradientReducer>(chain.weights, communicator, options);
+    reducer = std::make_unique<GradientReducer>(work.parameters, communicator, options);
   }
   std::vector<double> times;
   for (int i = 0; i <= num_steps; ++i) {  // the first one warms up
     communicator.barrier();
-    const double time = step(chain, reducer.get(), variant.ends_with("_after"));
+    const double time = step(work, reducer.get(), variant.ends_with("_after"));
     if (i > 0) times.push_back(time);
   }
   communicator.barrier();
@@ -115,16 +147,16 @@ void measure_reduction(const std::string& variant, const Chain& chain, int num_s
   fmt::print(
       "{{\"variant\":\"{}\",\"workers\":{},\"parameters\":{},\"step_ms\":{:.1f},\"wire_mb\":{:.1f},"
       "\"peak_mb\":{:.0f}}}\n",
-      variant, communicator.world_size(), chain.num_parameters(), median(times),
-      is_moving ? 8e-6 * static_cast<double>(chain.num_parameters()) * share : 0.0,
+      variant, communicator.world_size(), work.num_parameters(), median(times),
+      is_moving ? 8e-6 * static_cast<double>(work.num_parameters()) * share : 0.0,
       static_cast<double>(usage.ru_maxrss) / 1024);
 }
 
 // What a step waits for its checkpoint.
-void measure_checkpoints(const std::string& variant, const Chain& chain, int num_steps) {
+void measure_checkpoints(const std::string& variant, const Work& work, int num_steps) {
   CheckpointTensors tensors;
-  for (size_t i = 0; i < chain.weights.size(); ++i) {
-    const torch::Tensor weight = chain.weights[i].detach();
+  for (size_t i = 0; i < work.parameters.size(); ++i) {
+    const torch::Tensor weight = work.parameters[i].detach();
     const std::string name = fmt::format("{:03}.weight", i);
     tensors.weights[name] = weight;
     tensors.ema[name] = weight.clone();
@@ -148,26 +180,26 @@ void measure_checkpoints(const std::string& variant, const Chain& chain, int num
       if (i > 0) stalls.push_back(milliseconds_since(start));
       // The time between two checkpoints, so that no checkpoint waits for the one before.
       do {
-        steps.push_back(step(chain, nullptr, false));
+        steps.push_back(step(work, nullptr, false));
       } while (writer.is_busy());
     }
   }
   std::filesystem::remove_all(folder);
   fmt::print("{{\"variant\":\"{}\",\"parameters\":{},\"stall_ms\":{:.1f},\"step_ms\":{:.1f}}}\n",
-             variant, chain.num_parameters(), median(stalls), median(steps));
+             variant, work.num_parameters(), median(stalls), median(steps));
 }
 
-void run(const std::string& variant, int64_t millions, int num_steps) {
+void run(const std::string& variant, const std::string& work_text, int num_steps) {
   torch::set_num_threads(1);
   CommunicatorOptions options;
   options.device = "cpu";
   const auto communicator = make_communicator(options);
   torch::manual_seed(1);
-  const Chain chain(millions * 1'000'000);
+  const Work work = make_work(work_text);
   if (variant.starts_with("checkpoint")) {
-    measure_checkpoints(variant, chain, num_steps);
+    measure_checkpoints(variant, work, num_steps);
   } else {
-    measure_reduction(variant, chain, num_steps, *communicator);
+    measure_reduction(variant, work, num_steps, *communicator);
   }
 }
 
@@ -176,11 +208,11 @@ void run(const std::string& variant, int64_t millions, int num_steps) {
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    fmt::print(stderr, "reducer_bench VARIANT MILLION_PARAMETERS STEPS\n");
+    fmt::print(stderr, "reducer_bench VARIANT WORK STEPS\n");
     return 2;
   }
   try {
-    podium::trainer::run(argv[1], std::stoll(argv[2]), std::stoi(argv[3]));
+    podium::trainer::run(argv[1], argv[2], std::stoi(argv[3]));
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     podium::trainer::abort_workers(static_cast<int>(error.exit_code()));
