@@ -117,7 +117,8 @@ MpiBackend::MpiBackend(std::unique_ptr<MpiEngine> engine)
 MpiBackend::WorkPtr MpiBackend::enqueue(const std::string& name, c10d::OpType type, Tensors tensors,
                                         Tensors outputs, std::vector<MpiOperation::Stage> stages,
                                         bool is_collective) {
-  auto work = c10::make_intrusive<MpiWork>(getRank(), type, std::move(outputs));
+  auto work =
+      c10::make_intrusive<MpiWork>(getRank(), type, std::move(outputs), engine_->num_waiting());
   auto operation = std::make_unique<MpiOperation>();
   operation->name = name;
   operation->is_collective = is_collective;
@@ -265,7 +266,8 @@ uint64_t MpiBackend::mark(const std::string& name) {
   auto operation = std::make_unique<MpiOperation>();
   operation->name = name;
   operation->stages = {[](Requests&) {}};
-  operation->work = c10::make_intrusive<MpiWork>(getRank(), c10d::OpType::UNKNOWN, Tensors());
+  operation->work = c10::make_intrusive<MpiWork>(getRank(), c10d::OpType::UNKNOWN, Tensors(),
+                                                 engine_->num_waiting());
   return engine_->enqueue(std::move(operation));
 }
 

@@ -1,11 +1,12 @@
 // Queue, polling, timeouts and the question "where are you?". Read next: mpi_backend.cpp.
 //
 // Only non-blocking calls are used, because MPI offers no timeout of its own: a wait inside MPI for
-// a rank that never comes cannot be left. Polling backs off to short sleeps, so that it takes
-// little from the cores that compute; an idle engine wakes a few times per second to answer its
-// peers.
+// a rank that never comes cannot be left. Polling backs off to short sleeps, longer ones while no
+// thread waits for a result, so that it takes little from the cores that compute; an idle engine
+// wakes a few times per second to answer its peers.
 #include "trainer/mpi_backend_engine.h"
 
+#include <c10/util/ScopeExit.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -36,12 +37,16 @@ class Backoff {
     num_idle_ = 0;
     start_ = Clock::now();
   }
-  void wait() {
+  void wait(bool is_waited_for) {
+    const auto idle = Clock::now() - start_;
+    if (!is_waited_for && idle < milliseconds(1000)) {
+      std::this_thread::sleep_for(microseconds(200));
+      return;
+    }
     if (++num_idle_ < 100) {
       sched_yield();
       return;
     }
-    const auto idle = Clock::now() - start_;
     std::this_thread::sleep_for(idle < milliseconds(50)     ? microseconds(20)
                                 : idle < milliseconds(1000) ? microseconds(100)
                                                             : microseconds(1000));
@@ -58,11 +63,19 @@ std::string seconds_text(milliseconds time) {
 
 }  // namespace
 
-MpiWork::MpiWork(int rank, c10d::OpType type, std::vector<at::Tensor> outputs)
+MpiWork::MpiWork(int rank, c10d::OpType type, std::vector<at::Tensor> outputs,
+                 std::shared_ptr<std::atomic<int>> num_waiting)
     : Work(rank, type),
       outputs_(std::move(outputs)),
+      num_waiting_(std::move(num_waiting)),
       future_(
           c10::make_intrusive<c10::ivalue::Future>(c10::ListType::create(c10::TensorType::get()))) {
+}
+
+bool MpiWork::wait(std::chrono::milliseconds timeout) {
+  ++*num_waiting_;
+  const auto leave = c10::make_scope_exit([this] { --*num_waiting_; });
+  return Work::wait(timeout);
 }
 
 void MpiWork::complete(std::exception_ptr error) {
@@ -147,7 +160,7 @@ void MpiEngine::run() {
     } catch (...) {
       fail(std::current_exception());
     }
-    if (!in_flight_.empty()) backoff.wait();
+    if (!in_flight_.empty()) backoff.wait(*num_waiting_ > 0);
   }
 }
 

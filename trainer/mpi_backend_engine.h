@@ -5,6 +5,7 @@
 
 #include <mpi.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -24,13 +25,17 @@ namespace podium::trainer {
 // The result of an operation. wait() rethrows the DistributedError of a failed one.
 class MpiWork : public c10d::Work {
  public:
-  MpiWork(int rank, c10d::OpType type, std::vector<at::Tensor> outputs);
+  // `num_waiting` counts the threads in wait().
+  MpiWork(int rank, c10d::OpType type, std::vector<at::Tensor> outputs,
+          std::shared_ptr<std::atomic<int>> num_waiting);
+  bool wait(std::chrono::milliseconds timeout = kNoTimeout) override;
   void complete(std::exception_ptr error);
   std::vector<at::Tensor> result() override { return outputs_; }
   c10::intrusive_ptr<c10::ivalue::Future> getFuture() override { return future_; }
 
  private:
   std::vector<at::Tensor> outputs_;
+  std::shared_ptr<std::atomic<int>> num_waiting_;
   c10::intrusive_ptr<c10::ivalue::Future> future_;
 };
 
@@ -65,6 +70,8 @@ class MpiEngine {
   int rank() const { return rank_; }
   int size() const { return size_; }
   MPI_Comm comm() const { return data_; }
+  // Of this rank's threads that wait for an operation; for MpiWork.
+  std::shared_ptr<std::atomic<int>> num_waiting() const { return num_waiting_; }
   // Threads: any. After a failure every further operation fails with the first error. Returns the
   // sequence number, 0 for point to point.
   uint64_t enqueue(std::unique_ptr<MpiOperation> operation);
@@ -106,6 +113,7 @@ class MpiEngine {
   int rank_ = 0;
   int size_ = 1;
   std::atomic<std::chrono::milliseconds> timeout_;
+  std::shared_ptr<std::atomic<int>> num_waiting_ = std::make_shared<std::atomic<int>>(0);
 
   std::mutex mutex_;  // of the next five
   std::condition_variable wake_;
