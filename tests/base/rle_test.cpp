@@ -5,20 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/message_of.h"
 
 namespace podium {
 namespace {
 
 using testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(Rle, RowMajorByHand) {
   // 0 1 1
@@ -44,11 +36,11 @@ TEST(Rle, RunsMayTouch) {
 
 TEST(Rle, RunsThatDoNotFitAreNamed) {
   for (const char* text : {"1 7", "0 1", "3 1 2 1", "1 2 2 1", "x 1", "2 0"}) {
-    EXPECT_THAT(message_of([&] { decode_rle(text, 2, 3, RleOrder::kRowMajor); }),
+    EXPECT_THAT(message_of<DataError>([&] { decode_rle(text, 2, 3, RleOrder::kRowMajor); }),
                 HasSubstr("does not fit"))
         << text;
   }
-  EXPECT_THAT(message_of([&] { decode_rle("1 2 3", 2, 3, RleOrder::kRowMajor); }),
+  EXPECT_THAT(message_of<DataError>([&] { decode_rle("1 2 3", 2, 3, RleOrder::kRowMajor); }),
               HasSubstr("pairs"));
 }
 

@@ -10,6 +10,8 @@
 #include <sstream>
 #include <string>
 
+#include "tests/message_of.h"
+
 namespace podium {
 
 class TempFolder {
@@ -45,23 +47,6 @@ inline std::string slurp(const std::filesystem::path& file) {
   std::ostringstream text;
   text << std::ifstream(file, std::ios::binary).rdbuf();
   return text.str();
-}
-
-// The message of the error that `function` must end in; fails the test when it ends otherwise.
-template <typename ErrorType, typename Function>
-std::string message_of(Function&& function) {
-  try {
-    function();
-  } catch (const ErrorType& error) {
-    const std::string message = error.what();
-    EXPECT_EQ(message.find('\n'), std::string::npos) << "more than one line: " << message;
-    return message;
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another type of error: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 }  // namespace podium

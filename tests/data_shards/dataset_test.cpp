@@ -27,7 +27,7 @@ class DatasetTest : public testing::Test {
     directory_ = folder_ / "out";
   }
   std::string open_error() {
-    return error_of<DataError>([&] { Dataset::open(directory_); });
+    return message_of<DataError>([&] { Dataset::open(directory_); });
   }
   void change_description(const std::function<void(ordered_json*)>& change) {
     ordered_json root = ordered_json::parse(read_file(directory_ / kDatasetFile));
@@ -71,7 +71,7 @@ TEST_F(DatasetTest, TableSurvivesARoundTrip) {
 TEST_F(DatasetTest, UnfinishedSetIsRefused) {
   fs::remove(directory_ / "DONE");
   EXPECT_THAT(open_error(), AllOf(HasSubstr("out"), HasSubstr("DONE")));
-  EXPECT_THAT(error_of<IoError>([&] { Dataset::open(folder_ / "none"); }), HasSubstr("none"));
+  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(folder_ / "none"); }), HasSubstr("none"));
 }
 
 TEST_F(DatasetTest, TruncatedShardIsRefused) {
@@ -82,7 +82,7 @@ TEST_F(DatasetTest, TruncatedShardIsRefused) {
                                                   "says {}",
                                                   size - 10240, size)));
   fs::remove(shard);
-  EXPECT_THAT(error_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("data-000000.tar"));
+  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("data-000000.tar"));
 }
 
 TEST_F(DatasetTest, IndexThatDoesNotFitNamesTheLine) {
@@ -99,7 +99,7 @@ TEST_F(DatasetTest, IndexThatDoesNotFitNamesTheLine) {
   write_text(index, good + "jpg 512 1 x.jpg\n");
   EXPECT_THAT(open_error(), HasSubstr("data-000000.idx:8: more lines"));
   fs::remove(index);
-  EXPECT_THAT(error_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("data-000000.idx"));
+  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("data-000000.idx"));
 }
 
 TEST_F(DatasetTest, FlippedBitInATableIsNoticed) {
@@ -219,11 +219,11 @@ TEST_F(ManyShards, DamagedIndexIsNamed) {
     EXPECT_THROW(parse_set_index(good.substr(0, at), "x"), DataError);
   }
   write_text(directory_ / kSetIndexFile, good + "x");
-  EXPECT_THAT(error_of<DataError>([&] { Dataset::open(directory_); }), HasSubstr("samples.bin"));
+  EXPECT_THAT(message_of<DataError>([&] { Dataset::open(directory_); }), HasSubstr("samples.bin"));
   write_text(directory_ / kSetIndexFile, good);
   write_text(directory_ / "data-000007.samples.jsonl", "x");
   Dataset::open(directory_);
-  EXPECT_THAT(error_of<DataError>([&] { Dataset::open_and_check_tables(directory_); }),
+  EXPECT_THAT(message_of<DataError>([&] { Dataset::open_and_check_tables(directory_); }),
               HasSubstr("data-000007.samples.jsonl"));
 }
 

@@ -61,7 +61,7 @@ TEST(NpyFormat, HeaderIsNumpysByteForByte) {
 
 TEST(NpyFormat, WhatCannotBeReadIsNamed) {
   const auto message = [](std::string header) {
-    return error_of<DataError>([&] { parse_npy_header(header); });
+    return message_of<DataError>([&] { parse_npy_header(header); });
   };
   const std::string good = npy_header("|u1", {4, 5});
   const auto with = [&](const std::string& from, const std::string& to) {
@@ -75,13 +75,13 @@ TEST(NpyFormat, WhatCannotBeReadIsNamed) {
   EXPECT_THAT(message(with("False", "True ")), HasSubstr("Fortran order"));
   EXPECT_THAT(message(with("(4, 5)", "(4,-5)")), HasSubstr("extent \"-5\""));
   EXPECT_THAT(message(with("'shape'", "'shope'")), HasSubstr("no 'shape'"));
-  EXPECT_THAT(error_of<DataError>([&] { image_of_npy(good + "123"); }),
+  EXPECT_THAT(message_of<DataError>([&] { image_of_npy(good + "123"); }),
               HasSubstr("holds 3 bytes of data, but its shape needs 20"));
-  EXPECT_THAT(error_of<DataError>([&] {
+  EXPECT_THAT(message_of<DataError>([&] {
                 image_of_npy(npy_header("<f4", {4, 5}));
               }),
               HasSubstr("type <f4 and shape (4, 5), but an image is uint8"));
-  EXPECT_THAT(error_of<DataError>([&] {
+  EXPECT_THAT(message_of<DataError>([&] {
                 mask_of_npy(npy_header("<i2", {1, 2}) + std::string("\x01\x00\x00\x01", 4));
               }),
               HasSubstr("mask value 256"));
@@ -115,7 +115,7 @@ TEST(PackArrays, NpzIsReadInPlace) {
 TEST(PackArrays, CompressedAndCutNpzAreNamed) {
   const TestFolder folder;
   EXPECT_THAT(
-      error_of<DataError>([&] { pack(options_for(folder, fixture("arrays_packed.npz"))); }),
+      message_of<DataError>([&] { pack(options_for(folder, fixture("arrays_packed.npz"))); }),
       AllOf(HasSubstr("arrays_packed.npz: "), HasSubstr("images.npy"), HasSubstr("compressed")));
   const std::string bytes = read_file(fixture("arrays.npz"));
   for (const size_t size : {size_t{0}, size_t{100}, bytes.size() / 2, bytes.size() - 30}) {
@@ -184,7 +184,7 @@ TEST(PackArrays, SixteenBitImagesStaySo) {
 TEST(PackArrays, WrongShapesAndCountsAreNamed) {
   const TestFolder folder;
   const auto message = [&] {
-    return error_of<DataError>([&] { pack(options_for(folder, folder / "in")); });
+    return message_of<DataError>([&] { pack(options_for(folder, folder / "in")); });
   };
   write_text(folder / "in/keys.txt", "");
   EXPECT_THAT(message(), HasSubstr("no array \"images\""));

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "data_shards/pack.h"
+#include "tests/message_of.h"
 
 namespace podium::data_shards {
 
@@ -84,22 +85,6 @@ inline PackOptions write_multilabel_input(const TestFolder& folder, int n) {
   options.output = folder / "out";
   options.num_threads = 1;
   return options;
-}
-
-// The message of the Error of type E that `function` throws; empty (and a failure) when it throws
-// none.
-template <typename E, typename Function>
-std::string error_of(Function&& function) {
-  try {
-    function();
-  } catch (const E& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 }  // namespace podium::data_shards

@@ -85,10 +85,10 @@ TEST(PackPaired, WrongLabelsAndColumnsAreNamed) {
   PackOptions options = options_for(folder, Layout::kPairedCsv, "in/train.csv");
   options.classes = {"Jay", "Wren"};
   write_text(options.input, "img_path,label\nt.png,Wrem\n");
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               AllOf(HasSubstr("train.csv:2: label \"Wrem\""), HasSubstr("\"Wren\"")));
   write_text(options.input, "img_path,lable\nt.png,Wren\n");
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               AllOf(HasSubstr("train.csv:1: unknown column \"lable\""), HasSubstr("\"label\"")));
 }
 
@@ -180,19 +180,19 @@ TEST(PackFolders, EmptyClassAndStrayFilesAreNamed) {
   write_image(folder / "in/jay/0.png", 8, 8, 2);
   fs::create_directories(folder / "in/wren");
   PackOptions options = options_for(folder, Layout::kClassFolders, "in");
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               AllOf(HasSubstr("in/wren"), HasSubstr("class \"wren\" has no image")));
   write_text(folder / "in/wren/notes.txt", "x");
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               HasSubstr("wren/notes.txt: not an image"));
   fs::remove_all(folder / "in/wren");
   write_image(folder / "in/stray.png", 8, 8, 2);
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }), HasSubstr("in/stray.png: a file"));
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }), HasSubstr("in/stray.png: a file"));
   fs::remove(folder / "in/stray.png");
   write_image(folder / "in/jay/0.jpg", 8, 8, 2);
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }), HasSubstr("key \"jay/0\""));
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }), HasSubstr("key \"jay/0\""));
   options.input = folder / "none";
-  EXPECT_THAT(error_of<IoError>([&] { pack(options); }), HasSubstr("none"));
+  EXPECT_THAT(message_of<IoError>([&] { pack(options); }), HasSubstr("none"));
 }
 
 cv::Mat mask_of(int rows, int cols, uint8_t value, int num_pixels) {
@@ -259,7 +259,7 @@ TEST(PackMasks, MissingMasksFolderIsATestSet) {
 TEST(PackMasks, BadMasksAreNamed) {
   const TestFolder folder;
   PackOptions options = write_mask_input(folder, 1);
-  const auto message = [&] { return error_of<DataError>([&] { pack(options); }); };
+  const auto message = [&] { return message_of<DataError>([&] { pack(options); }); };
   write_mask(folder / "in/masks/b.png", mask_of(9, 20, 1, 1));
   EXPECT_THAT(message(), AllOf(HasSubstr("images/b.jpg: "), HasSubstr("masks/b.png: "),
                                HasSubstr("20 x 9 px, its image 20 x 10")));

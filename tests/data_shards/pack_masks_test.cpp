@@ -81,7 +81,7 @@ TEST(PackRle, BadCodesNameRowAndRun) {
   const auto message = [&](const std::string& code) {
     const PackOptions options =
         rle_options(folder, "img_id,img_path,mask_rle\na,a.png," + code + "\n");
-    return error_of<DataError>([&] { pack(options); });
+    return message_of<DataError>([&] { pack(options); });
   };
   EXPECT_THAT(message("3 9"),
               AllOf(HasSubstr("train.csv:2: "), HasSubstr("run \"3 9\""), HasSubstr("2 x 3")));
@@ -126,11 +126,11 @@ TEST(CocoMask, CompressedRunsEqualPycocotools) {
 
 TEST(CocoMask, BadRunsAreDataErrors) {
   cv::Mat region = cv::Mat::zeros(2, 3, CV_8UC1);
-  EXPECT_THAT(error_of<DataError>([&] { fill_runs({3, 4}, &region); }), HasSubstr("run 2 of 4 px"));
-  EXPECT_THAT(error_of<DataError>([&] { fill_runs({3, 2}, &region); }), HasSubstr("5 px together"));
-  EXPECT_THAT(error_of<DataError>([&] { fill_runs({-1, 7}, &region); }), HasSubstr("run 1"));
-  EXPECT_THAT(error_of<DataError>([] { decompress_runs("1 2"); }), HasSubstr("character 2"));
-  EXPECT_THAT(error_of<DataError>([] { decompress_runs("o"); }), HasSubstr("character 2"));
+  EXPECT_THAT(message_of<DataError>([&] { fill_runs({3, 4}, &region); }), HasSubstr("run 2 of 4 px"));
+  EXPECT_THAT(message_of<DataError>([&] { fill_runs({3, 2}, &region); }), HasSubstr("5 px together"));
+  EXPECT_THAT(message_of<DataError>([&] { fill_runs({-1, 7}, &region); }), HasSubstr("run 1"));
+  EXPECT_THAT(message_of<DataError>([] { decompress_runs("1 2"); }), HasSubstr("character 2"));
+  EXPECT_THAT(message_of<DataError>([] { decompress_runs("o"); }), HasSubstr("character 2"));
 }
 
 // Two categories, an image of 6 x 4 px with a large square and a smaller one drawn before it.
@@ -238,7 +238,7 @@ TEST(PackCoco, BadEntriesAreNamed) {
     json root = coco_input();
     root[json::json_pointer(pointer)] = value;
     const PackOptions options = coco_options(folder, root);
-    return error_of<DataError>([&] { pack(options); });
+    return message_of<DataError>([&] { pack(options); });
   };
   EXPECT_THAT(message("/annotations/1/category_id", 9),
               AllOf(HasSubstr("train.json: annotations[1] (id 2)"), HasSubstr("category_id 9")));

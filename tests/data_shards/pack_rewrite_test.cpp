@@ -103,7 +103,7 @@ TEST(PackFormats, FloatingPointPixelsAreNamed) {
   const TestFolder folder;
   fs::create_directories(folder / "in");
   cv::imwrite(folder / "in/float.tiff", cv::Mat(4, 4, CV_32FC1, cv::Scalar(0.5)));
-  EXPECT_THAT(error_of<DataError>([&] { pack(folder_options(folder)); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(folder_options(folder)); }),
               AllOf(HasSubstr("float.tiff"), HasSubstr("32 bits (floating point)")));
 }
 
@@ -214,7 +214,7 @@ TEST(PackRewrite, ContradictingSizesAreRefused) {
   PackOptions options = folder_options(folder);
   options.rewrite.resize_width = options.rewrite.resize_height = 4;
   options.rewrite.max_side = 4;
-  EXPECT_THAT(error_of<UsageError>([&] { pack(options); }), HasSubstr("only one of them"));
+  EXPECT_THAT(message_of<UsageError>([&] { pack(options); }), HasSubstr("only one of them"));
 }
 
 }  // namespace

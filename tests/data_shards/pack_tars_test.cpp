@@ -73,10 +73,10 @@ TEST(TarFormats, WhatAShardMayNotHoldIsNamed) {
   const TestFolder folder;
   write_text(folder / "in/a.jpg", "x");
   run_shell(folder / "in", "ln -s a.jpg b.jpg && tar --format=ustar -cf ../link.tar a.jpg b.jpg");
-  EXPECT_THAT(error_of<DataError>([&] { list_tar(folder / "link.tar"); }),
+  EXPECT_THAT(message_of<DataError>([&] { list_tar(folder / "link.tar"); }),
               AllOf(HasSubstr("link.tar: offset 1024"), HasSubstr("\"b.jpg\" has tar type '2'")));
   run_shell(folder / "in", "tar -czf ../packed.tar a.jpg");
-  EXPECT_THAT(error_of<DataError>([&] { list_tar(folder / "packed.tar"); }),
+  EXPECT_THAT(message_of<DataError>([&] { list_tar(folder / "packed.tar"); }),
               AllOf(HasSubstr("packed.tar: offset 0"), HasSubstr("compressed (gzip)")));
 }
 
@@ -184,7 +184,7 @@ TEST(PackTars, BadTarsAreNamed) {
   const std::string image = small_image(folder, 1);
   const auto message = [&](const std::vector<std::pair<std::string, std::string>>& members) {
     write_tar(folder / "in/s.tar", members);
-    return error_of<DataError>([&] { pack(options_for(folder)); });
+    return message_of<DataError>([&] { pack(options_for(folder)); });
   };
   EXPECT_THAT(message({{"a.png", image}, {"a.PNG", image}}),
               AllOf(HasSubstr("s.tar: offset "), HasSubstr("sample \"a\" has \"png\" twice")));
@@ -201,7 +201,7 @@ TEST(PackTars, BadTarsAreNamed) {
   write_tar(folder / "in/s.tar", {{"a.png", image}});
   PackOptions options = options_for(folder);
   options.rewrite.decode = true;
-  EXPECT_THAT(error_of<UsageError>([&] { pack(options); }), HasSubstr("not rewritten"));
+  EXPECT_THAT(message_of<UsageError>([&] { pack(options); }), HasSubstr("not rewritten"));
 }
 
 // Runs a Python script with webdataset; false when it is not installed.

@@ -156,7 +156,7 @@ TEST(Pack, CollidingTarNamesAreRefused) {
   const TestFolder folder;
   PackOptions options = write_multilabel_input(folder, 2);
   write_text(options.input, "img_id,img_path,a\nx.1,train/img_0.jpg,1\nx_1,train/img_1.jpg,0\n");
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               HasSubstr("labels.csv:3: tar name \"x_1\" of key \"x_1\" was used before by key "
                         "\"x.1\" (labels.csv:2)"));
 }
@@ -182,7 +182,7 @@ TEST(Pack, BadTablesNameTheRow) {
   PackOptions options = write_multilabel_input(folder, 2);
   for (const Case& c : cases) {
     write_text(options.input, c.csv);
-    EXPECT_THAT(error_of<DataError>([&] { pack(options); }), HasSubstr(c.message));
+    EXPECT_THAT(message_of<DataError>([&] { pack(options); }), HasSubstr(c.message));
     EXPECT_FALSE(fs::exists(options.output));
     EXPECT_FALSE(fs::exists(folder / ".out.packing"));
   }
@@ -192,10 +192,10 @@ TEST(Pack, MissingImageNamesTheRow) {
   const TestFolder folder;
   PackOptions options = write_multilabel_input(folder, 3);
   fs::remove(folder / "in/train/img_1.jpg");
-  const std::string error = error_of<IoError>([&] { pack(options); });
+  const std::string error = message_of<IoError>([&] { pack(options); });
   EXPECT_THAT(error, HasSubstr("labels.csv:3: cannot read "));
   EXPECT_THAT(error, HasSubstr("train/img_1.jpg"));
-  EXPECT_THAT(error_of<IoError>([&] {
+  EXPECT_THAT(message_of<IoError>([&] {
                 options.input = folder / "none.csv";
                 pack(options);
               }),
@@ -211,7 +211,7 @@ TEST(Pack, UnreadableImagesAreNamed) {
        {std::string(), std::string("GIF89a..."), good.substr(0, good.size() / 2),
         good.substr(0, good.size() - 2)}) {
     write_text(image, bad);
-    EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+    EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
                 testing::AllOf(HasSubstr("labels.csv:4: "), HasSubstr("img_2.jpg: cannot decode")));
     EXPECT_FALSE(fs::exists(options.output));
   }
@@ -278,7 +278,7 @@ TEST(Pack, AllSamplesBadIsAnError) {
   PackOptions options = write_multilabel_input(folder, 1);
   options.skip_bad_samples = true;
   write_text(folder / "in/train/img_0.jpg", "no image");
-  EXPECT_THAT(error_of<DataError>([&] { pack(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               HasSubstr("all 1 samples are bad, the first is labels.csv:2"));
   EXPECT_FALSE(fs::exists(options.output));
 }
@@ -287,14 +287,14 @@ TEST(Pack, OutputIsReplacedOnlyOnDemand) {
   const TestFolder folder;
   PackOptions options = write_multilabel_input(folder, 3);
   pack(options);
-  EXPECT_THAT(error_of<IoError>([&] { pack(options); }), HasSubstr("--overwrite"));
+  EXPECT_THAT(message_of<IoError>([&] { pack(options); }), HasSubstr("--overwrite"));
   write_multilabel_input(folder, 2);
   options.is_overwrite = true;
   pack(options);
   EXPECT_EQ(Dataset::open(options.output)->size(), 2);
   EXPECT_THAT(names_in(folder / ""), ElementsAre("in", "out"));
   options.output = folder / "in";
-  EXPECT_THAT(error_of<UsageError>([&] { pack(options); }), HasSubstr("no dataset.json"));
+  EXPECT_THAT(message_of<UsageError>([&] { pack(options); }), HasSubstr("no dataset.json"));
   EXPECT_TRUE(fs::exists(options.input));
 }
 
@@ -374,7 +374,7 @@ TEST(Pack, TwoRunsAtOnceAreRefused) {
   write_text(folder / ".out.packing/lock", "");
   const int lock = open((folder / ".out.packing/lock").c_str(), O_RDWR);
   ASSERT_EQ(flock(lock, LOCK_EX), 0);
-  EXPECT_THAT(error_of<IoError>([&] { pack(options); }), HasSubstr("another process packs to"));
+  EXPECT_THAT(message_of<IoError>([&] { pack(options); }), HasSubstr("another process packs to"));
   close(lock);
   EXPECT_EQ(pack(options).num_samples, 1);
 }
@@ -385,7 +385,7 @@ TEST(Pack, ChangedInputIsPackedAgain) {
   options.max_shard_bytes = kSmallShard;
   const std::string last = read_file(folder / "in/train/img_29.jpg");
   write_text(folder / "in/train/img_29.jpg", "no image");
-  error_of<DataError>([&] { pack(options); });  // the first shards are finished
+  message_of<DataError>([&] { pack(options); });  // the first shards are finished
   ASSERT_TRUE(fs::exists(folder / ".out.packing/state/000000.json"));
   write_text(folder / "in/train/img_29.jpg", last);
   write_image(folder / "in/train/img_0.jpg", 16, 24, 999);

@@ -92,7 +92,7 @@ TEST(RepeatSampling, ClassesAreBalanced) {
 
 TEST(RepeatSampling, UnknownNamesGetASuggestion) {
   EXPECT_EQ(parse_balance("class_balanced"), SampleBalance::kClassBalanced);
-  EXPECT_THAT(error_of<RecipeError>([] { parse_balance("class_balance"); }),
+  EXPECT_THAT(message_of<RecipeError>([] { parse_balance("class_balance"); }),
               HasSubstr("did you mean \"class_balanced\""));
 }
 

@@ -195,21 +195,21 @@ TEST(Folds, FoldsOfAnotherSetAreRefused) {
   const TestFolder folder;
   const auto dataset = packed(folder, 8);
   Folds folds = make_folds(*dataset, {.num_folds = 2});
-  EXPECT_THAT(error_of<DataError>([&] { folds.val_indices(*dataset, 2); }),
+  EXPECT_THAT(message_of<DataError>([&] { folds.val_indices(*dataset, 2); }),
               HasSubstr("fold 2 of 2"));
   folds.keys[3] = "img_99";
-  EXPECT_THAT(error_of<DataError>([&] { folds.val_indices(*dataset, 0); }),
+  EXPECT_THAT(message_of<DataError>([&] { folds.val_indices(*dataset, 0); }),
               AllOf(HasSubstr("\"img_99\""), HasSubstr("run podium split again")));
   folds.keys.pop_back();
   folds.fold_of.pop_back();
-  EXPECT_THAT(error_of<DataError>([&] { folds.train_indices(*dataset, 0); }), HasSubstr("7 keys"));
+  EXPECT_THAT(message_of<DataError>([&] { folds.train_indices(*dataset, 0); }), HasSubstr("7 keys"));
 }
 
 TEST(Folds, BadFilesAreNamed) {
   const TestFolder folder;
   const auto load_error = [&](const std::string& text) {
     write_text(folder / "folds.json", text);
-    return error_of<DataError>([&] { Folds::load(folder / "folds.json"); });
+    return message_of<DataError>([&] { Folds::load(folder / "folds.json"); });
   };
   const std::string head =
       R"({"format":"podium-folds","version":1,"method":"kfold","data_digest":"","seed":0,)";
@@ -227,12 +227,12 @@ TEST(Folds, TooFewGroupsOrNoLabelsAreErrors) {
   PackOptions options = write_multilabel_input(folder, 3);
   pack(options);
   EXPECT_THAT(
-      error_of<DataError>([&] { make_folds(*Dataset::open(options.output), {.num_folds = 4}); }),
+      message_of<DataError>([&] { make_folds(*Dataset::open(options.output), {.num_folds = 4}); }),
       HasSubstr("3 groups, but 4 folds"));
   write_text(options.input, "img_id,img_path\nx,train/img_0.jpg\n");
   options.output = folder / "test";
   pack(options);
-  EXPECT_THAT(error_of<DataError>([&] { make_folds(*Dataset::open(options.output), {}); }),
+  EXPECT_THAT(message_of<DataError>([&] { make_folds(*Dataset::open(options.output), {}); }),
               HasSubstr("no labels"));
 }
 

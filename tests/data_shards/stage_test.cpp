@@ -92,7 +92,7 @@ TEST(Stage, DamagedSourceIsNamedAndNotKept) {
   const TestFolder folder;
   const fs::path data = make_set(folder);
   poke(data / "data-000001.tar", 600, 'X');
-  EXPECT_THAT(error_of<DataError>([&] { stage_dataset(data, folder / "disk"); }),
+  EXPECT_THAT(message_of<DataError>([&] { stage_dataset(data, folder / "disk"); }),
               AllOf(HasSubstr("out/data-000001.tar"), HasSubstr("dataset.json says")));
   const fs::path staged = folder / "disk" / Dataset::open(data)->digest();
   EXPECT_FALSE(is_done(staged));

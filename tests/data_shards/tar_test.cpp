@@ -45,7 +45,7 @@ TEST(TarReader, ListsTheMembersOfTheFixture) {
 TEST(TarReader, TruncatedDataNamesFileOffsetAndMember) {
   const TestFolder folder;
   write_text(folder / "cut.tar", read_file(kFixture).substr(0, 6000));
-  const std::string error = error_of<DataError>([&] { list_tar(folder / "cut.tar"); });
+  const std::string error = message_of<DataError>([&] { list_tar(folder / "cut.tar"); });
   EXPECT_THAT(error, HasSubstr("cut.tar: offset 5120: member \"scene-2.jpg\" ends at byte 6656"));
   EXPECT_THAT(error, HasSubstr("6000 bytes"));
 }
@@ -53,14 +53,14 @@ TEST(TarReader, TruncatedDataNamesFileOffsetAndMember) {
 TEST(TarReader, MissingEndIsTruncation) {
   const TestFolder folder;
   write_text(folder / "cut.tar", read_file(kFixture).substr(0, 10240));
-  EXPECT_THAT(error_of<DataError>([&] { list_tar(folder / "cut.tar"); }),
+  EXPECT_THAT(message_of<DataError>([&] { list_tar(folder / "cut.tar"); }),
               HasSubstr("cut.tar: offset 10240: the archive ends without"));
 }
 
 TEST(TarReader, TruncatedHeaderNamesFileAndOffset) {
   const TestFolder folder;
   write_text(folder / "cut.tar", read_file(kFixture).substr(0, 5120 + 100));
-  EXPECT_THAT(error_of<DataError>([&] { list_tar(folder / "cut.tar"); }),
+  EXPECT_THAT(message_of<DataError>([&] { list_tar(folder / "cut.tar"); }),
               HasSubstr("cut.tar: offset 5120: 100 bytes where a tar header"));
 }
 
@@ -68,12 +68,12 @@ TEST(TarReader, FlippedHeaderByteNamesOffsetAndChecksum) {
   const TestFolder folder;
   std::filesystem::copy_file(kFixture, folder / "bad.tar");
   poke(folder / "bad.tar", 5120, 'S');
-  EXPECT_THAT(error_of<DataError>([&] { list_tar(folder / "bad.tar"); }),
+  EXPECT_THAT(message_of<DataError>([&] { list_tar(folder / "bad.tar"); }),
               HasSubstr("bad.tar: offset 5120: tar header has checksum"));
 }
 
 TEST(TarReader, MissingFileIsAnIoError) {
-  EXPECT_THAT(error_of<IoError>([] { list_tar("/nonexistent/x.tar"); }),
+  EXPECT_THAT(message_of<IoError>([] { list_tar("/nonexistent/x.tar"); }),
               HasSubstr("/nonexistent/x.tar"));
 }
 
@@ -87,9 +87,9 @@ TEST(TarFormat, LongNamesAreDividedAtASlash) {
 }
 
 TEST(TarFormat, NamesThatDoNotFitAreRefused) {
-  EXPECT_THAT(error_of<DataError>([] { encode_tar_header(std::string(101, 'x'), 0); }),
+  EXPECT_THAT(message_of<DataError>([] { encode_tar_header(std::string(101, 'x'), 0); }),
               HasSubstr("101 bytes"));
-  EXPECT_THAT(error_of<DataError>([] { encode_tar_header("a b.jpg", 0); }),
+  EXPECT_THAT(message_of<DataError>([] { encode_tar_header("a b.jpg", 0); }),
               HasSubstr("white space"));
 }
 
@@ -105,10 +105,10 @@ TEST(ShardIndex, DifferenceNamesLine) {
   sample.members = {{"jpg", "", 512, 1109, 0, 32, 24}, {"json", "", 2560, 19, 0, 0, 0}};
   EXPECT_NO_THROW(check_shard_index("v1.2 1\njpg 512 1109 img_0.jpg json 2560 19 img_0.json\n",
                                     {sample}, "x.idx"));
-  EXPECT_THAT(error_of<DataError>([&] { check_shard_index(text, {sample}, "x.idx"); }),
+  EXPECT_THAT(message_of<DataError>([&] { check_shard_index(text, {sample}, "x.idx"); }),
               HasSubstr("x.idx:1: \"v1.2 4\", but the sample table needs \"v1.2 1\""));
   sample.members[0].size = 1110;
-  EXPECT_THAT(error_of<DataError>([&] {
+  EXPECT_THAT(message_of<DataError>([&] {
                 check_shard_index("v1.2 1\njpg 512 1109 img_0.jpg json 2560 19 img_0.json\n",
                                   {sample}, "x.idx");
               }),

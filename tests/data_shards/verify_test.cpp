@@ -44,7 +44,7 @@ TEST(Verify, FlippedBitNamesShardSampleAndOffset) {
   const char byte = read_file(shard)[static_cast<size_t>(offset + 100)];
   poke(shard, offset + 100, static_cast<char>(byte ^ 0x04));
   VerifyOptions options = options_of(folder / "out");
-  EXPECT_THAT(error_of<DataError>([&] { verify(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { verify(options); }),
               HasSubstr(fmt::format("shard data-000000.tar: sample \"img_2\": jpg (offset {}): "
                                     "checksum ",
                                     offset)));
@@ -61,11 +61,11 @@ TEST(Verify, DamagedHeaderAndPaddingAreNoticed) {
   const fs::path shard = folder / "out/data-000000.tar";
   const MemberRecord member = dataset->sample(1).members[0];
   poke(shard, member.offset + member.size, 'x');  // padding: only the shard's digest covers it
-  EXPECT_THAT(error_of<DataError>([&] { verify(options_of(folder / "out")); }),
+  EXPECT_THAT(message_of<DataError>([&] { verify(options_of(folder / "out")); }),
               HasSubstr("shard data-000000.tar: XXH3-128 is "));
   poke(shard, member.offset - 512, 'X');
   EXPECT_THAT(
-      error_of<DataError>([&] { verify(options_of(folder / "out")); }),
+      message_of<DataError>([&] { verify(options_of(folder / "out")); }),
       HasSubstr(fmt::format("data-000000.tar: offset {}: tar header", member.offset - 512)));
 }
 
@@ -142,7 +142,7 @@ TEST(Verify, LabelOutOfRangeAndBadImageInATarAreNamed) {
   const MemberRecord& labels = sample.members.back();
   ASSERT_EQ(labels.extension, "json");
   poke(shard, labels.offset + labels.size - 4, '7');
-  EXPECT_THAT(error_of<DataError>([&] { verify(options_of(options.output)); }),
+  EXPECT_THAT(message_of<DataError>([&] { verify(options_of(options.output)); }),
               AllOf(HasSubstr("img_1"), HasSubstr("json")));
   const fs::path table = options.output / "data-000000.samples.jsonl";
   std::string text = read_file(table);

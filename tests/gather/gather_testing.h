@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "gather/find_sets.h"
 #include "metrics/prediction_set.h"
+#include "tests/message_of.h"
 
 namespace podium::gather {
 
@@ -35,16 +36,6 @@ class FolderTest : public testing::Test {
   void TearDown() override { fs::remove_all(root_); }
   fs::path root_;
 };
-
-template <typename ErrorType>
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const ErrorType& error) {
-    return error.what();
-  }
-  return "no error of this type";
-}
 
 // Two classes; the targets of a sample follow from its key alone, the scores from key and group.
 inline PredictionSet small_set(const std::string& group, int64_t fold,

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tests/message_of.h"
 
 namespace podium::metrics {
 namespace {
@@ -48,16 +49,6 @@ class PredictionSets : public testing::Test {
     set.mask_probabilities = {65535, 0, 0, 65535, 1, 2, 3, 4};
     set.mask_targets = {0, 1, 255, 1};
     return set;
-  }
-
-  template <typename ErrorType>
-  static std::string message_of(const std::function<void()>& call) {
-    try {
-      call();
-    } catch (const ErrorType& error) {
-      return error.what();
-    }
-    return "no error";
   }
 
   fs::path root_;

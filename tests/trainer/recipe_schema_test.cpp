@@ -1,4 +1,5 @@
 // The training recipe: defaults resolve, and values that do not fit are refused with their place.
+#include "tests/message_of.h"
 #include "trainer/recipe_schema.h"
 
 #include <gmock/gmock.h>
@@ -15,15 +16,6 @@ namespace {
 
 using data_shards::Task;
 using ::testing::HasSubstr;
-
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const RecipeError& error) {
-    return error.what();
-  }
-  return "no RecipeError";
-}
 
 Recipe recipe_of(const std::string& yaml) {
   return Recipe::from_text(yaml, "r.yaml", recipe_schema());
@@ -60,29 +52,29 @@ TEST(RecipeSchema, EveryKeyHasHelp) {
 }
 
 TEST(RecipeSchema, LogicalWorkersMustBeAPowerOfTwo) {
-  EXPECT_EQ(message_of([] { train_settings(recipe_of("seed: 1\nlogical_workers: 6\n")); }),
+  EXPECT_EQ(message_of<RecipeError>([] { train_settings(recipe_of("seed: 1\nlogical_workers: 6\n")); }),
             "r.yaml:2: logical_workers: expected a power of two, found 6");
 }
 
 TEST(RecipeSchema, UnknownKeyAndModelNameTheNearest) {
-  EXPECT_THAT(message_of([] { recipe_of("optimizer: {lrr: 1.0}"); }),
+  EXPECT_THAT(message_of<RecipeError>([] { recipe_of("optimizer: {lrr: 1.0}"); }),
               HasSubstr("did you mean \"optimizer.lr\""));
-  EXPECT_THAT(message_of([] { recipe_of("model: {name: resnet51}"); }), HasSubstr("resnet50"));
+  EXPECT_THAT(message_of<RecipeError>([] { recipe_of("model: {name: resnet51}"); }), HasSubstr("resnet50"));
 }
 
 TEST(RecipeSchema, LossMustFitTheTask) {
   const Recipe bce = recipe_of("loss: {name: bce}");
   EXPECT_EQ(loss_options(bce, Task::kMultiLabel, 5).name, "bce");
   EXPECT_EQ(loss_options(bce, Task::kSegmentation, 2).name, "bce");
-  EXPECT_THAT(message_of([&] { loss_options(bce, Task::kSingleLabel, 5); }),
+  EXPECT_THAT(message_of<RecipeError>([&] { loss_options(bce, Task::kSingleLabel, 5); }),
               ::testing::AllOf(HasSubstr("r.yaml:1: loss.name"), HasSubstr("single_label"),
                                HasSubstr("use cross_entropy")));
-  EXPECT_THAT(message_of([&] { loss_options(bce, Task::kSegmentation, 3); }),
+  EXPECT_THAT(message_of<RecipeError>([&] { loss_options(bce, Task::kSegmentation, 3); }),
               HasSubstr("3 classes"));
   const Recipe iou = recipe_of("loss: {name: iou_cross_entropy}");
   EXPECT_EQ(loss_options(iou, Task::kSegmentation, 3).iou_weight, 0.4);
-  EXPECT_THAT(message_of([&] { loss_options(iou, Task::kMultiLabel, 3); }), HasSubstr("use bce"));
-  EXPECT_THAT(message_of([&] { loss_options(iou, Task::kSingleLabel, 3); }),
+  EXPECT_THAT(message_of<RecipeError>([&] { loss_options(iou, Task::kMultiLabel, 3); }), HasSubstr("use bce"));
+  EXPECT_THAT(message_of<RecipeError>([&] { loss_options(iou, Task::kSingleLabel, 3); }),
               HasSubstr("use cross_entropy"));
 }
 
@@ -93,7 +85,7 @@ TEST(RecipeSchema, WarmupIsCountedInStepsAndMustEndWithinTheRun) {
   EXPECT_EQ(options.total_steps, 40);
   EXPECT_EQ(options.warmup_steps, 5);
   EXPECT_EQ(options.min_lr, 1e-6);
-  EXPECT_THAT(message_of([] {
+  EXPECT_THAT(message_of<RecipeError>([] {
                 schedule_options(recipe_of("train: {epochs: 4}\nschedule: {warmup_epochs: 5}"), 10);
               }),
               HasSubstr("50 steps of warm-up, but the run has 40"));

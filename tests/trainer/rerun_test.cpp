@@ -1,4 +1,5 @@
 // The comparison of a run with its repetition. The command itself: tests/e2e/rerun_test.cpp.
+#include "tests/message_of.h"
 #include "trainer/rerun.h"
 
 #include <gmock/gmock.h>
@@ -127,16 +128,6 @@ class Rerun : public ::testing::Test {
     train(options);
     return RunRecord::load(options.run_dir / "manifest.json");
   }
-  template <typename Function>
-  std::string data_error(Function&& call) {
-    try {
-      call();
-    } catch (const DataError& error) {
-      return error.what();
-    }
-    return "no DataError";
-  }
-
   TemporaryFolder folder_;
   fs::path data_;
 };
@@ -178,15 +169,15 @@ TEST_F(Rerun, ChangedInputsAreNamedBeforeTraining) {
   const std::string digest = xxh3_128_hex_of_file(shard);
   flip_last_byte(shard);
   EXPECT_THAT(
-      data_error([&] { check_inputs(recorded, ""); }),
+      message_of<DataError>([&] { check_inputs(recorded, ""); }),
       AllOf(HasSubstr(shard.string()), HasSubstr(digest), HasSubstr(xxh3_128_hex_of_file(shard))));
   flip_last_byte(shard);
   // Other images under the same names, packed anew.
   const fs::path other = pack_multi_label(folder_.path() / "other", 24, /*seed=*/1);
-  EXPECT_THAT(data_error([&] { check_inputs(recorded, other); }),
+  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, other); }),
               AllOf(HasSubstr((other / shard.filename()).string()), HasSubstr(digest)));
   flip_last_byte(folder_.path() / "a" / "folds.json");
-  EXPECT_THAT(data_error([&] { check_inputs(recorded, ""); }), HasSubstr("a/folds.json: digest"));
+  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, ""); }), HasSubstr("a/folds.json: digest"));
 }
 
 TEST_F(Rerun, OtherInitialWeightsAreRefused) {
@@ -196,7 +187,7 @@ TEST_F(Rerun, OtherInitialWeightsAreRefused) {
   const RunRecord recorded = run("b", {"model.weights=" + weights.string()});
   EXPECT_EQ(check_inputs(recorded, "").weights, "");
   flip_last_byte(weights);
-  EXPECT_THAT(data_error([&] { check_inputs(recorded, ""); }), HasSubstr(weights.string()));
+  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, ""); }), HasSubstr(weights.string()));
 }
 
 // Student's t for 2 degrees of freedom at 99 % is 9.925; with s of three values the next one lies
@@ -238,7 +229,7 @@ TEST_F(Rerun, ASpreadNeedsRunsThatDifferInTheSeedOnly) {
   run("b", {"seed=8"});
   run("c", {"seed=9", "optimizer.lr=0.5"});
   const auto error = [&](const std::vector<fs::path>& runs) {
-    return data_error([&] { record_seed_spread(recorded, runs); });
+    return message_of<DataError>([&] { record_seed_spread(recorded, runs); });
   };
   EXPECT_THAT(error({folder_.path() / "b", folder_.path() / "c"}),
               AllOf(HasSubstr("c/manifest.json"), HasSubstr("another optimizer.lr")));
