@@ -2,8 +2,9 @@
 // rank 0. Work: millions of parameters (a chain of matrices), or a registered model with a batch,
 // "resnet50:8" (random images of its own size). Variants: none (backward alone), plain, tree
 // (overlapped with the backward pass), plain_after, tree_after (started when the backward pass is
-// over), checkpoint_beside, checkpoint_waiting (one worker; a checkpoint with Adam's state and
-// averages after each step). Read next: reducer_bench.py.
+// over), link (the reduction alone: of next to nothing, and of a bucket), checkpoint_beside,
+// checkpoint_waiting (one worker; a checkpoint with Adam's state and averages after each step).
+// Read next: reducer_bench.py.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <torch/types.h>
@@ -152,6 +153,35 @@ void measure_reduction(const std::string& variant, const Work& work, int num_ste
       static_cast<double>(usage.ru_maxrss) / 1024);
 }
 
+// Milliseconds of one tree reduction of `num_elements` with nothing beside it.
+double reduction_time(Communicator& communicator, int64_t num_elements, int num_rounds) {
+  const torch::Tensor flat = torch::ones({num_elements});
+  std::vector<double> times;
+  for (int i = 0; i <= num_rounds; ++i) {  // the first one warms up
+    communicator.barrier();
+    const Clock::time_point start = Clock::now();
+    communicator.tree_all_reduce(flat, 0.5)->wait();
+    if (i > 0) times.push_back(milliseconds_since(start));
+  }
+  return median(times);
+}
+
+// What docs/scaling.md computes with: the time of a reduction of next to nothing, and the rate of a
+// whole bucket.
+void measure_link(Communicator& communicator) {
+  constexpr int64_t kBucket = 25 * (1 << 20) / 4;
+  const int64_t size = communicator.world_size();
+  const double small = reduction_time(communicator, 64 * size, 200);
+  const double large = reduction_time(communicator, kBucket / size * size, 20);
+  if (communicator.rank() != 0) return;
+  const double sent_mb =
+      8e-6 * static_cast<double>(kBucket * (size - 1)) / static_cast<double>(size);
+  fmt::print(
+      "{{\"variant\":\"link\",\"workers\":{},\"small_us\":{:.0f},\"bucket_ms\":{:.2f},"
+      "\"mb_per_s\":{:.0f}}}\n",
+      size, 1000 * small, large, sent_mb / (large - small) * 1000);
+}
+
 // What a step waits for its checkpoint.
 void measure_checkpoints(const std::string& variant, const Work& work, int num_steps) {
   CheckpointTensors tensors;
@@ -196,7 +226,9 @@ void run(const std::string& variant, const std::string& work_text, int num_steps
   const auto communicator = make_communicator(options);
   torch::manual_seed(1);
   const Work work = make_work(work_text);
-  if (variant.starts_with("checkpoint")) {
+  if (variant == "link") {
+    measure_link(*communicator);
+  } else if (variant.starts_with("checkpoint")) {
     measure_checkpoints(variant, work, num_steps);
   } else {
     measure_reduction(variant, work, num_steps, *communicator);
