@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "models/linear_product.h"
+
 namespace podium::models {
 namespace {
 
@@ -47,6 +49,13 @@ Conv2dImpl::Conv2dImpl(Conv2dOptions options) : options_(options) {
 }
 
 torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) {
+  const bool is_pointwise = options_.kernel_size == 1 && options_.stride == 1 &&
+                            options_.padding == 0 && options_.groups == 1;
+  if (is_pointwise && input.device().is_cpu() &&
+      input.suggest_memory_format() == at::MemoryFormat::ChannelsLast) {
+    return linear_product(input.permute({0, 2, 3, 1}), weight.flatten(1), bias)
+        .permute({0, 3, 1, 2});
+  }
   return at::conv2d(input, weight, bias, {options_.stride, options_.stride},
                     {options_.padding, options_.padding}, {1, 1}, options_.groups);
 }
@@ -67,7 +76,7 @@ LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, LinearOptions 
 }
 
 torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
-  return at::linear(input, weight, bias);
+  return linear_product(input, weight, bias);
 }
 
 std::vector<ParameterRule> LinearImpl::parameter_rules() {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "models/linear_product.h"
 
 namespace podium::models {
 
@@ -118,7 +119,7 @@ AttentionProjectionsImpl::AttentionProjectionsImpl(AttentionOptions options) : o
 AttentionHeads AttentionProjectionsImpl::split(const torch::Tensor& tokens) {
   torch::Tensor bias = qkv_->bias;
   if (options_.has_split_bias) bias = at::cat({q_bias_, at::zeros_like(q_bias_), v_bias_});
-  const torch::Tensor heads = at::linear(tokens, qkv_->weight, bias)
+  const torch::Tensor heads = linear_product(tokens, qkv_->weight, bias)
                                   .reshape({tokens.size(0), tokens.size(1), 3, options_.num_heads,
                                             options_.num_channels / options_.num_heads})
                                   .permute({2, 0, 3, 1, 4});
