@@ -4,7 +4,7 @@
 model_side_by_side.py [--models resnet50,swinv2_tiny_window8_256,..] [--modes train,infer] [--steps 10] [--batch_size 4] [--threads 1]
 Each competitor is one process that keeps its model and does a step when told; only one computes at a time, and the turn changes after
 every step, so that other work on the machine meets all alike. Same weights, same batch, same number of threads, fp32. Prints a Markdown
-table per mode: median (min - max) of wall time; medians of processor time and their ratios; highest memory of a step without mapped files.
+table per mode: median (min - max) of wall time; medians of processor time; ratios of both; highest memory of a step without mapped files.
 Ends with an error where losses or logits of the competitors differ by more than --tolerance. Needs bench/make_peers.sh once, and g++.
 """
 import argparse
@@ -12,7 +12,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -75,21 +74,22 @@ def processor_ms(step):
     return step['user_ms'] + step['system_ms']
 
 
-def table(mode, args, results):
-    heads = [f'{name}, ms' for name in args.competitors] + [f'{name}, CPU ms' for name in args.competitors]
+def print_head(mode, args):
     others = [name for name in args.competitors if name != 'Podium']
-    heads += [f'Podium / {name} (CPU)' for name in others] + [f'{name}, MiB' for name in args.competitors]
-    print(f'| {mode} | batch | px | {" | ".join(heads)} |\n|{"---|" * (3 + len(heads))}')
-    for model, steps in results.items():
-        walls = {name: [step['wall_ms'] for step in own] for name, own in steps.items()}
-        wall = {name: statistics.median(own) for name, own in walls.items()}
-        cpu = {name: statistics.median(map(processor_ms, own)) for name, own in steps.items()}
-        cells = [f'{wall[name]:.0f} ({min(walls[name]):.0f} - {max(walls[name]):.0f})' for name in args.competitors]
-        cells += [f'{cpu[name]:.0f}' for name in args.competitors]
-        cells += [f'{wall["Podium"] / wall[name]:.2f} ({cpu["Podium"] / cpu[name]:.2f})' for name in others if 'Podium' in wall]
-        cells += [f'{max(step["peak_mib"] for step in steps[name]):.0f}' for name in args.competitors]
-        print(f'| {model} | {args.batch_size} | {IMAGE_SIZES[model]} | {" | ".join(cells)} |')
-    print(flush=True)
+    heads = [f'{name}, ms' for name in args.competitors] + [f'{name}, CPU ms' for name in args.competitors]
+    heads += [f'Podium / {name}: wall, CPU' for name in others] + [f'{name}, MiB' for name in args.competitors]
+    print(f'| {mode} | batch | px | {" | ".join(heads)} |\n|{"---|" * (3 + len(heads))}', flush=True)
+
+
+def print_row(model, args, steps):
+    walls = {name: [step['wall_ms'] for step in own] for name, own in steps.items()}
+    wall = {name: statistics.median(own) for name, own in walls.items()}
+    cpu = {name: statistics.median(map(processor_ms, own)) for name, own in steps.items()}
+    cells = [f'{wall[name]:.0f} ({min(walls[name]):.0f} - {max(walls[name]):.0f})' for name in args.competitors]
+    cells += [f'{cpu[name]:.0f}' for name in args.competitors]
+    cells += [f'{wall["Podium"] / wall[name]:.2f}, {cpu["Podium"] / cpu[name]:.2f}' for name in args.competitors if name != 'Podium']
+    cells += [f'{max(step["peak_mib"] for step in steps[name]):.0f}' for name in args.competitors]
+    print(f'| {model} | {args.batch_size} | {IMAGE_SIZES[model]} | {" | ".join(cells)} |', flush=True)
 
 
 def main():
@@ -98,7 +98,7 @@ def main():
     parser.add_argument('--peers', default=os.path.expanduser('~/.cache/podium/peers-venv/bin/python'))
     parser.add_argument('--models', type=lambda text: text.split(','), default=list(IMAGE_SIZES))
     parser.add_argument('--modes', type=lambda text: text.split(','), default=['train', 'infer'])
-    parser.add_argument('--competitors', type=lambda text: text.split(','), default=list(COMPETITORS))
+    parser.add_argument('--competitors', type=lambda text: text.split(','), default=list(COMPETITORS), help='Podium among them')
     parser.add_argument('--steps', type=int, default=10)
     parser.add_argument('--warm_up', type=int, default=2)
     parser.add_argument('--batch_size', type=int, default=4)
@@ -110,13 +110,14 @@ def main():
     everything = {}
     for mode in args.modes:
         results = everything.setdefault(mode, {})
+        print_head(mode, args)
         for model in args.models:
-            print(f'{mode} {model}', file=sys.stderr, flush=True)
             with tempfile.TemporaryDirectory() as folder:
                 subprocess.run([args.peers, f'{HERE}/model_peer.py', '--model', model, '--folder', folder, '--image_size',
                                 str(IMAGE_SIZES[model]), '--batch_size', str(args.batch_size), '--write'], check=True)
                 results[model] = measure(args, model, mode, folder)
-        table(mode, args, results)
+            print_row(model, args, results[model])
+        print()
     if args.json:
         with open(args.json, 'w') as file:
             json.dump(everything, file)
