@@ -28,6 +28,7 @@
 #include "models/weights.h"
 #include "trainer/device_module.h"
 #include "trainer/optimizer.h"
+#include "trainer/train_setup.h"
 
 namespace podium {
 namespace {
@@ -75,6 +76,7 @@ class Bench {
       module_ = trainer::load_device_module();
       if (module_ == nullptr) throw UsageError("model_bench: --device=cuda finds no device");
     }
+    if (device_.is_cpu()) trainer::keep_freed_memory();
     torch::set_num_threads(std::stoi(flags.at("threads")));
     models::ModelOptions options;
     options.name = flags.at("model");

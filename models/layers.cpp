@@ -41,6 +41,11 @@ ParameterRule bias_rule(const torch::Tensor& bias, const torch::Tensor& weight, 
 
 }  // namespace
 
+torch::Tensor in_quick_layout(const torch::Tensor& map) {
+  const bool is_host_float = map.device().is_cpu() && map.scalar_type() == torch::kFloat32;
+  return is_host_float ? map.contiguous(at::MemoryFormat::ChannelsLast) : map;
+}
+
 Conv2dImpl::Conv2dImpl(Conv2dOptions options) : options_(options) {
   weight = register_parameter(
       "weight", torch::empty({options.out_channels, options.in_channels / options.groups,

@@ -210,7 +210,7 @@ std::vector<torch::Tensor> TResNet::forward_pyramid(const torch::Tensor& images)
         "model {}: images are {} x {} px, height and width must be multiples of {}, at least {}",
         options().name, height, width, kBlock, kSmallest));
   }
-  torch::Tensor x = stem_(space_to_depth(images));
+  torch::Tensor x = stem_(in_quick_layout(space_to_depth(images)));
   std::vector<torch::Tensor> maps;
   for (auto& stage : stages_) {
     for (TResNetBlock& block : stage) x = block(x);
