@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "models/linear_product.h"
+
 namespace podium::models {
 namespace {
 
@@ -27,8 +29,8 @@ torch::Tensor MultiheadAttentionImpl::forward(const torch::Tensor& query, const 
                                               const torch::Tensor& value) {
   const int64_t dim = in_proj_weight_.size(1);
   const auto project = [&](const torch::Tensor& x, int64_t part) {
-    const torch::Tensor projected = at::linear(x, in_proj_weight_.narrow(0, part * dim, dim),
-                                               in_proj_bias_.narrow(0, part * dim, dim));
+    const torch::Tensor projected = linear_product(x, in_proj_weight_.narrow(0, part * dim, dim),
+                                                   in_proj_bias_.narrow(0, part * dim, dim));
     // (B, L, D) -> (B, heads, L, D / heads)
     return projected.unflatten(2, {num_heads_, dim / num_heads_}).transpose(1, 2);
   };

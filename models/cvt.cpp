@@ -194,7 +194,7 @@ torch::Tensor Cvt::forward_features(const torch::Tensor& images) {
     throw UsageError(fmt::format("model {}: images are {} x {} px, expected at least 3 x 3",
                                  options().name, images.size(2), images.size(3)));
   }
-  torch::Tensor map = images, tokens;
+  torch::Tensor map = in_quick_layout(images), tokens;
   for (Stage& stage : stages_) {
     map = stage.projection(map);
     const int64_t height = map.size(2), width = map.size(3);

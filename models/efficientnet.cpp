@@ -154,7 +154,8 @@ EfficientNet::EfficientNet(const ModelOptions& options, const EfficientNetLayout
 
 std::vector<torch::Tensor> EfficientNet::forward_pyramid(const torch::Tensor& images) {
   check_images(images);
-  torch::Tensor x = at::silu(stem_norm_(stem_(is_tf_ ? pad_as_tf(images, 3, 2) : images)));
+  torch::Tensor x = in_quick_layout(is_tf_ ? pad_as_tf(images, 3, 2) : images);
+  x = at::silu(stem_norm_(stem_(x)));
   std::vector<torch::Tensor> maps;
   for (size_t i = 0; i < kNumStages; ++i) {
     for (MobileBlock& block : stages_[i]) x = block(x);

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "models/linear_product.h"
+
 namespace podium::models {
 namespace {
 
@@ -39,6 +41,11 @@ ParameterRule bias_rule(const torch::Tensor& bias, const torch::Tensor& weight, 
 
 }  // namespace
 
+torch::Tensor in_quick_layout(const torch::Tensor& map) {
+  const bool is_host_float = map.device().is_cpu() && map.scalar_type() == torch::kFloat32;
+  return is_host_float ? map.contiguous(at::MemoryFormat::ChannelsLast) : map;
+}
+
 Conv2dImpl::Conv2dImpl(Conv2dOptions options) : options_(options) {
   weight = register_parameter(
       "weight", torch::empty({options.out_channels, options.in_channels / options.groups,
@@ -47,6 +54,13 @@ Conv2dImpl::Conv2dImpl(Conv2dOptions options) : options_(options) {
 }
 
 torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) {
+  const bool is_pointwise = options_.kernel_size == 1 && options_.stride == 1 &&
+                            options_.padding == 0 && options_.groups == 1;
+  if (is_pointwise && input.device().is_cpu() &&
+      input.suggest_memory_format() == at::MemoryFormat::ChannelsLast) {
+    return linear_product(input.permute({0, 2, 3, 1}), weight.flatten(1), bias)
+        .permute({0, 3, 1, 2});
+  }
   return at::conv2d(input, weight, bias, {options_.stride, options_.stride},
                     {options_.padding, options_.padding}, {1, 1}, options_.groups);
 }
@@ -67,7 +81,7 @@ LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, LinearOptions 
 }
 
 torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
-  return at::linear(input, weight, bias);
+  return linear_product(input, weight, bias);
 }
 
 std::vector<ParameterRule> LinearImpl::parameter_rules() {

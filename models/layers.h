@@ -24,6 +24,11 @@ enum class WeightInit {
   kNormal02,             // N(0, 0.02), as timm's vision transformers (their cut at +-2 never acts)
 };
 
+// The same map in the layout in which convolutions, norms and poolings are quickest where it lies:
+// float32 on the host with the channels innermost; others stay as they are.
+// Shapes: (B, C, H, W) -> same.
+torch::Tensor in_quick_layout(const torch::Tensor& map);
+
 struct Conv2dOptions {
   int64_t in_channels = 0;
   int64_t out_channels = 0;

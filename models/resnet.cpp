@@ -109,7 +109,7 @@ ResNet::ResNet(const ModelOptions& options, const ResNetLayout& layout)
 
 std::vector<torch::Tensor> ResNet::forward_pyramid(const torch::Tensor& images) {
   check_images(images);
-  torch::Tensor x = bn1_(conv1_(images));
+  torch::Tensor x = bn1_(conv1_(in_quick_layout(images)));
   x = at::max_pool2d(x.relu_(), {3, 3}, {2, 2}, {1, 1});
   std::vector<torch::Tensor> maps;
   for (auto& stage : stages_) {

@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/error.h"
+#include "models/linear_product.h"
 
 namespace podium::models {
 
@@ -94,6 +97,14 @@ torch::Tensor PatchEmbeddingImpl::forward(const torch::Tensor& images) {
 
 torch::Tensor attend(const AttentionHeads& heads, const std::optional<torch::Tensor>& bias,
                      std::optional<double> scale) {
+  // No fused kernel of the host has a gradient for the bias, and what libtorch falls back to
+  // passes over the weights once more to look for rows that are masked altogether.
+  if (bias && bias->requires_grad() && bias->device().is_cpu() &&
+      bias->scalar_type() == heads.query.scalar_type()) {
+    const double factor = scale.value_or(1.0 / std::sqrt(static_cast<double>(heads.query.size(3))));
+    const torch::Tensor query = factor == 1.0 ? heads.query : heads.query * factor;
+    return query.matmul(heads.key.transpose(2, 3)).add_(*bias).softmax(3).matmul(heads.value);
+  }
   return at::scaled_dot_product_attention(heads.query, heads.key, heads.value, bias,
                                           /*dropout_p=*/0.0, /*is_causal=*/false, scale);
 }
@@ -115,13 +126,18 @@ AttentionProjectionsImpl::AttentionProjectionsImpl(AttentionOptions options) : o
                      LinearOptions{.init = WeightInit::kNormal02, .gain = options.output_gain}));
 }
 
-AttentionHeads AttentionProjectionsImpl::split(const torch::Tensor& tokens) {
+torch::Tensor AttentionProjectionsImpl::project(const torch::Tensor& tokens) {
   torch::Tensor bias = qkv_->bias;
   if (options_.has_split_bias) bias = at::cat({q_bias_, at::zeros_like(q_bias_), v_bias_});
-  const torch::Tensor heads = at::linear(tokens, qkv_->weight, bias)
-                                  .reshape({tokens.size(0), tokens.size(1), 3, options_.num_heads,
-                                            options_.num_channels / options_.num_heads})
-                                  .permute({2, 0, 3, 1, 4});
+  return linear_product(tokens, qkv_->weight, bias)
+      .reshape({tokens.size(0), tokens.size(1), 3, options_.num_heads,
+                options_.num_channels / options_.num_heads})
+      .permute({2, 0, 3, 1, 4});
+}
+
+AttentionHeads AttentionProjectionsImpl::split(const torch::Tensor& tokens) {
+  // Not select: its gradient fills the two other parts with zeros.
+  const std::vector<torch::Tensor> heads = project(tokens).unbind();
   return {heads[0], heads[1], heads[2]};
 }
 

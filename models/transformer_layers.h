@@ -120,7 +120,8 @@ torch::Tensor attend(const AttentionHeads& heads,
 class AttentionProjectionsImpl : public torch::nn::Module, public Initialised {
  public:
   explicit AttentionProjectionsImpl(AttentionOptions options);
-  // Shapes: (B, N, C); the heads are views of one tensor.
+  // Shapes: (B, N, C) -> (3, B, heads, N, C / heads), a view: query, key and value.
+  torch::Tensor project(const torch::Tensor& tokens);
   AttentionHeads split(const torch::Tensor& tokens);
   // Shapes: (B, heads, N, C / heads) -> (B, N, C).
   torch::Tensor join(const torch::Tensor& values);

@@ -137,31 +137,39 @@ torch::Tensor WindowAttentionImpl::bias(const WindowTables& tables) {
   return relative_bias(table.sigmoid() * kBiasScale, tables.index);
 }
 
+AttentionHeads WindowAttentionImpl::heads(const torch::Tensor& tokens) {
+  torch::Tensor stacked = project(tokens);
+  // On the host a copy here spares one in front of each product.
+  if (stacked.device().is_cpu()) stacked = stacked.contiguous();
+  if (!is_cosine_) {
+    const std::vector<torch::Tensor> parts = stacked.unbind();
+    return {parts[0], parts[1], parts[2]};
+  }
+  const std::vector<torch::Tensor> parts = stacked.split_with_sizes({2, 1});
+  const torch::Tensor lengths =  // (2, B * windows, heads, N, 1)
+      at::linalg_vector_norm(parts[0], 2, at::IntArrayRef{-1}, /*keepdim=*/true)
+          .clamp_min(kNormEps);
+  const torch::Tensor scale = logit_scale_.clamp_max(kMaxLogitScale).exp();
+  const torch::Tensor scales = at::stack({scale, at::ones_like(scale)}).unsqueeze(1);
+  const std::vector<torch::Tensor> directions = (parts[0] * (scales / lengths)).unbind();
+  return {directions[0], directions[1], parts[1].squeeze(0)};
+}
+
 torch::Tensor WindowAttentionImpl::forward(const torch::Tensor& tokens,
                                            const WindowTables& tables) {
-  AttentionHeads heads = split(tokens);  // (B * windows, heads, N, d)
-  std::optional<double> scale;
-  if (is_cosine_) {
-    const auto length = [](const torch::Tensor& x) {
-      return at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
-          .clamp_min(kNormEps);
-    };
-    heads.query =
-        heads.query * (logit_scale_.clamp_max(kMaxLogitScale).exp() / length(heads.query));
-    heads.key = heads.key / length(heads.key);
-    scale = 1.0;
-  }
+  const auto [query, key, value] = heads(tokens);  // (B * windows, heads, N, d)
+  const std::optional<double> scale = is_cosine_ ? std::optional<double>(1.0) : std::nullopt;
   torch::Tensor bias_and_mask = bias(tables).unsqueeze(0);
-  if (!tables.mask.defined()) return join(attend(heads, bias_and_mask, scale));
+  if (!tables.mask.defined()) return join(attend({query, key, value}, bias_and_mask, scale));
   // Windows count as heads, so that one bias with mask serves all images.
   bias_and_mask = (bias_and_mask + tables.mask).flatten(0, 1).unsqueeze(0);
-  const std::vector<int64_t> sizes = heads.query.sizes().vec();
+  const std::vector<int64_t> sizes = query.sizes().vec();
   const int64_t num_windows = tables.mask.size(0);
   const auto merge = [&](const torch::Tensor& x) {
     return x.reshape({sizes[0] / num_windows, num_windows * sizes[1], sizes[2], sizes[3]});
   };
   const torch::Tensor values =
-      attend({merge(heads.query), merge(heads.key), merge(heads.value)}, bias_and_mask, scale);
+      attend({merge(query), merge(key), merge(value)}, bias_and_mask, scale);
   return join(values.reshape(sizes));
 }
 

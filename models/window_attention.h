@@ -66,6 +66,9 @@ class WindowAttentionImpl : public AttentionProjectionsImpl {
 
  private:
   torch::Tensor bias(const WindowTables& tables);  // (heads, N, N)
+  // Shapes: (B * windows, N, C) -> each (B * windows, heads, N, C / heads). Swin-v2: queries and
+  // keys of length 1, the queries times the scale.
+  AttentionHeads heads(const torch::Tensor& tokens);
 
   bool is_cosine_;
   torch::Tensor relative_position_bias_table_;  // v1

@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -83,6 +84,11 @@ std::vector<std::string> known_members(const Recipe& recipe, const Dataset& data
 
 }  // namespace
 
+void keep_freed_memory() {
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::mallopt(M_TRIM_THRESHOLD, -1);  // never
+}
+
 ThreadCounts configure_process(const Communicator& communicator, int loader_threads,
                                int compute_threads, bool is_fastest) {
   ThreadCounts threads;
@@ -98,6 +104,7 @@ ThreadCounts configure_process(const Communicator& communicator, int loader_thre
 
   const bool is_cuda = communicator.device().is_cuda();
   at::Context& context = at::globalContext();
+  if (!is_cuda) keep_freed_memory();
   // cuBLAS reads this when its first handle is made; without it some products are not repeatable.
   if (is_cuda && !is_fastest) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
   context.setDeterministicAlgorithms(!is_fastest, /*warn_only=*/is_cuda);

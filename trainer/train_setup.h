@@ -36,6 +36,10 @@ struct ThreadCounts {
   int loader = 1;
 };
 
+// Memory that tensors of the host give back stays with the process for those of the next step;
+// otherwise the kernel hands out and clears hundreds of MiB again in each step.
+void keep_freed_memory();
+
 // `compute_threads` intra-op threads, whatever the number of workers or cores, and deterministic
 // kernels: an operation that has none is an error on the CPU and a warning on a GPU. `is_fastest`
 // lifts both: the cores of this node are shared out, unless OMP_NUM_THREADS says otherwise.
