@@ -111,6 +111,8 @@ void add_model_keys(Schema& schema) {
   schema.add_string("model.weights", "",
                     "safetensors file to start from, relative to the current folder; empty: fresh "
                     "parameters drawn from `seed`");
+  schema.add_string("model.weights_prefix", "",
+                    "only names with this prefix are read, without it (\"encoder.\")");
   Field frozen;
   frozen.key = "model.frozen";
   frozen.type = FieldType::kStringList;
@@ -119,8 +121,6 @@ void add_model_keys(Schema& schema) {
       "parts of the model that keep their values, by name (\"patch_embed\", \"blocks.0\"): the "
       "parameter or module of that name; batch norms in it use their running statistics";
   schema.add(frozen);
-  schema.add_string("model.weights_prefix", "",
-                    "only names with this prefix are read, without it (\"encoder.\")");
 }
 
 void add_optimization_keys(Schema& schema) {
