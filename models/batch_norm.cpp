@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "models/recompute.h"
 
 namespace podium::models {
 
@@ -18,8 +19,9 @@ NormStatistics merge(const NormStatistics& left, const NormStatistics& right) {
           left.m2 + right.m2 + delta * delta * (left.count * right.count / count), count};
 }
 
-BatchNorm2dImpl::BatchNorm2dImpl(int64_t num_channels, double eps, double momentum)
-    : eps_(eps), momentum_(momentum) {
+BatchNorm2dImpl::BatchNorm2dImpl(int64_t num_channels, double eps, double momentum,
+                                 double initial_weight)
+    : eps_(eps), momentum_(momentum), initial_weight_(initial_weight) {
   weight = register_parameter("weight", torch::ones({num_channels}));
   bias = register_parameter("bias", torch::zeros({num_channels}));
   running_mean = register_buffer("running_mean", torch::zeros({num_channels}));
@@ -51,10 +53,14 @@ torch::Tensor BatchNorm2dImpl::forward(const torch::Tensor& input) {
   }
   // Running buffers that start at 0 and move with momentum 1 end as this batch's mean and unbiased
   // variance. They are new in each forward because the backward pass keeps those it was given.
-  batch_mean_ = torch::zeros_like(running_mean);
-  batch_var_ = torch::zeros_like(running_var);
-  batch_count_ = static_cast<double>(count);
-  return at::batch_norm(input, weight, bias, batch_mean_, batch_var_, true, 1.0, eps_, use_cudnn);
+  const torch::Tensor mean = torch::zeros_like(running_mean);
+  const torch::Tensor variance = torch::zeros_like(running_var);
+  if (!is_recomputing()) {
+    batch_mean_ = mean;
+    batch_var_ = variance;
+    batch_count_ = static_cast<double>(count);
+  }
+  return at::batch_norm(input, weight, bias, mean, variance, true, 1.0, eps_, use_cudnn);
 }
 
 void BatchNorm2dImpl::set_mode(NormMode mode, SumOverWorkers sum) {
@@ -92,7 +98,7 @@ void BatchNorm2dImpl::replace_running(const NormStatistics& statistics) {
 }
 
 std::vector<ParameterRule> BatchNorm2dImpl::parameter_rules() {
-  return {{"weight", weight, Distribution::kConstant, 1.0},
+  return {{"weight", weight, Distribution::kConstant, initial_weight_},
           {"bias", bias, Distribution::kConstant, 0.0}};
 }
 
@@ -101,6 +107,12 @@ std::vector<BatchNorm2dImpl*> find_batch_norms(torch::nn::Module& module) {
   for (const auto& child : module.modules(/*include_self=*/false)) {
     if (auto* norm = child->as<BatchNorm2dImpl>()) norms.push_back(norm);
   }
+  return norms;
+}
+
+std::vector<BatchNorm2dImpl*> find_trained_norms(torch::nn::Module& module) {
+  std::vector<BatchNorm2dImpl*> norms = find_batch_norms(module);
+  std::erase_if(norms, [](const auto* norm) { return norm->mode() == NormMode::kFrozen; });
   return norms;
 }
 

@@ -35,10 +35,13 @@ enum class NormMode {
 // 2-d batch normalisation with torch.nn.BatchNorm2d's parameter names and arithmetic.
 class BatchNorm2dImpl : public torch::nn::Module, public Initialised {
  public:
-  explicit BatchNorm2dImpl(int64_t num_channels, double eps = 1e-5, double momentum = 0.1);
+  // `initial_weight`: 0 makes a residual branch that ends in this norm start as the identity.
+  explicit BatchNorm2dImpl(int64_t num_channels, double eps = 1e-5, double momentum = 0.1,
+                           double initial_weight = 1.0);
   // Shapes: (B, C, H, W) -> same. Training: normalises as the mode says and, but when frozen,
-  // records the statistics (in the parameters' type, whatever the input's); the running statistics
-  // stay as they are. Errors: UsageError in training when a channel has a single value.
+  // records the statistics (in the parameters' type, whatever the input's) unless it is computed
+  // again for a backward pass; the running statistics stay as they are. Errors: UsageError in
+  // training when a channel has a single value.
   torch::Tensor forward(const torch::Tensor& input);
   // `sum` is needed for kSync alone.
   void set_mode(NormMode mode, SumOverWorkers sum = nullptr);
@@ -60,6 +63,7 @@ class BatchNorm2dImpl : public torch::nn::Module, public Initialised {
  private:
   double eps_;
   double momentum_;
+  double initial_weight_;
   NormMode mode_ = NormMode::kGhost;
   SumOverWorkers sum_;
   torch::Tensor batch_mean_, batch_var_;  // of the last forward; var unbiased
@@ -69,5 +73,7 @@ TORCH_MODULE(BatchNorm2d);
 
 // The batch norms of a module in registration order.
 std::vector<BatchNorm2dImpl*> find_batch_norms(torch::nn::Module& module);
+// Those whose mode is not kFrozen.
+std::vector<BatchNorm2dImpl*> find_trained_norms(torch::nn::Module& module);
 
 }  // namespace podium::models

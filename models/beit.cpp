@@ -175,7 +175,11 @@ torch::Tensor Beit::forward_features(const torch::Tensor& images) {
   if (rel_pos_bias_) {
     shared_bias = relative_bias(rel_pos_bias_->relative_position_bias_table, index_);
   }
-  for (BeitBlock& block : blocks_) x = block(x, index_, shared_bias);
+  for (BeitBlock& block : blocks_) {
+    x = run_block(x, [block, index = index_, shared_bias](const torch::Tensor& input) mutable {
+      return block(input, index, shared_bias);
+    });
+  }
   return has_mean_pool_ ? x : norm_(x);
 }
 

@@ -201,7 +201,11 @@ torch::Tensor Cvt::forward_features(const torch::Tensor& images) {
     const bool is_last = &stage == &stages_.back();
     tokens = stage.norm(to_tokens(map));
     if (is_last) tokens = at::cat({class_token_.expand({map.size(0), -1, -1}), tokens}, 1);
-    for (CvtBlock& block : stage.blocks) tokens = block(tokens, height, width);
+    for (CvtBlock& block : stage.blocks) {
+      tokens = run_block(tokens, [block, height, width](const torch::Tensor& input) mutable {
+        return block(input, height, width);
+      });
+    }
     if (!is_last) map = to_map_of(tokens, height, width);
   }
   return tokens;

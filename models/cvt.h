@@ -74,6 +74,13 @@ class Cvt : public Classifier, public Initialised {
   int64_t map_stride() const override { return 16; }
   std::string head_name() const override { return "head"; }
   std::string first_convolution() const override { return "stage0.patch_embed.proj.weight"; }
+  LayerPatterns layer_patterns() const override {
+    return {.stem = R"(stage0\.patch_embed)",
+            .opening = R"(stage(\d+)\.(?:patch_embed|cls_token))",
+            .block = R"(stage(\d+)\.blocks\.(\d+))",
+            .closing = "norm"};
+  }
+  std::vector<std::string> no_decay_keywords() const override { return {"cls_token"}; }
   std::vector<ParameterRule> parameter_rules() override;
 
  private:

@@ -158,7 +158,9 @@ std::vector<torch::Tensor> EfficientNet::forward_pyramid(const torch::Tensor& im
   x = at::silu(stem_norm_(stem_(x)));
   std::vector<torch::Tensor> maps;
   for (size_t i = 0; i < kNumStages; ++i) {
-    for (MobileBlock& block : stages_[i]) x = block(x);
+    for (MobileBlock& block : stages_[i]) {
+      x = run_block(x, [block](const torch::Tensor& map) mutable { return block(map); });
+    }
     if (i == kPyramidStages[maps.size()]) maps.push_back(x);
   }
   return maps;

@@ -58,6 +58,10 @@ class EfficientNet : public Classifier {
   int64_t map_channels() const override { return map_channels_; }
   std::string head_name() const override { return "classifier"; }
   std::string first_convolution() const override { return "conv_stem.weight"; }
+  LayerPatterns layer_patterns() const override {
+    return {
+        .stem = "conv_stem|bn1", .block = R"(blocks\.(\d+)\.(\d+))", .closing = "conv_head|bn2"};
+  }
 
  private:
   static constexpr size_t kNumStages = 7;

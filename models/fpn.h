@@ -62,6 +62,9 @@ class Fpn : public VisionModel {
   std::string first_convolution() const override {
     return "encoder." + encoder_->first_convolution();
   }
+  std::vector<std::string> no_decay_keywords() const override {
+    return encoder_->no_decay_keywords();
+  }
   VisionModel& backbone() override { return *encoder_; }
 
  private:

@@ -33,9 +33,12 @@ ParameterRule weight_rule(const torch::Tensor& weight, WeightInit init, int64_t 
 }
 
 // torch.nn's own rule draws the bias too; the published initialisations of models set it to 0.
-ParameterRule bias_rule(const torch::Tensor& bias, const torch::Tensor& weight, WeightInit init) {
-  if (init != WeightInit::kTorchDefault) return {"bias", bias, Distribution::kConstant, 0.0};
-  ParameterRule rule = weight_rule(weight, init);
+ParameterRule bias_rule(const torch::Tensor& bias, const torch::Tensor& weight, WeightInit init,
+                        bool is_drawn) {
+  if (init != WeightInit::kTorchDefault && !is_drawn) {
+    return {"bias", bias, Distribution::kConstant, 0.0};
+  }
+  const ParameterRule rule = weight_rule(weight, WeightInit::kTorchDefault);
   return {"bias", bias, rule.distribution, rule.scale};
 }
 
@@ -67,7 +70,9 @@ torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) {
 
 std::vector<ParameterRule> Conv2dImpl::parameter_rules() {
   std::vector<ParameterRule> rules{weight_rule(weight, options_.init, options_.groups)};
-  if (bias.defined()) rules.push_back(bias_rule(bias, weight, options_.init));
+  if (bias.defined()) {
+    rules.push_back(bias_rule(bias, weight, options_.init, options_.has_drawn_bias));
+  }
   return rules;
 }
 
@@ -87,7 +92,9 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
 std::vector<ParameterRule> LinearImpl::parameter_rules() {
   std::vector<ParameterRule> rules{weight_rule(weight, options_.init)};
   rules[0].scale *= options_.gain;
-  if (bias.defined()) rules.push_back(bias_rule(bias, weight, options_.init));
+  if (bias.defined()) {
+    rules.push_back(bias_rule(bias, weight, options_.init, options_.has_drawn_bias));
+  }
   return rules;
 }
 

@@ -38,6 +38,7 @@ struct Conv2dOptions {
   int64_t groups = 1;   // in_channels and out_channels are multiples of it
   bool has_bias = false;
   WeightInit init = WeightInit::kKaimingNormalFanOut;
+  bool has_drawn_bias = false;  // by torch.nn's own rule, whatever the weight's
 };
 
 // Shapes: (B, C, H, W) -> (B, out_channels, H', W').
@@ -58,7 +59,8 @@ TORCH_MODULE(Conv2d);
 struct LinearOptions {
   WeightInit init = WeightInit::kTorchDefault;
   bool has_bias = true;
-  double gain = 1.0;  // factor on the first values of the weight
+  double gain = 1.0;            // factor on the first values of the weight
+  bool has_drawn_bias = false;  // by torch.nn's own rule, whatever the weight's
 };
 
 // Shapes: (..., in_features) -> (..., out_features).

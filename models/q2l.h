@@ -50,6 +50,7 @@ class Query2Label : public VisionModel, public Initialised {
   std::string first_convolution() const override {
     return "backbone.0." + body_->first_convolution();
   }
+  std::vector<std::string> no_decay_keywords() const override { return body_->no_decay_keywords(); }
   void adapt_weights(StateDict& weights) const override;
   VisionModel& backbone() override { return *body_; }
   std::vector<ParameterRule> parameter_rules() override;
@@ -81,6 +82,7 @@ class SimplifiedQuery2Label : public VisionModel, public Initialised {
   std::string first_convolution() const override {
     return "backbone." + body_->first_convolution();
   }
+  std::vector<std::string> no_decay_keywords() const override { return body_->no_decay_keywords(); }
   VisionModel& backbone() override { return *body_; }
   std::vector<ParameterRule> parameter_rules() override;
 

@@ -113,7 +113,9 @@ std::vector<torch::Tensor> ResNet::forward_pyramid(const torch::Tensor& images) 
   x = at::max_pool2d(x.relu_(), {3, 3}, {2, 2}, {1, 1});
   std::vector<torch::Tensor> maps;
   for (auto& stage : stages_) {
-    for (ResNetBlock& block : stage) x = block(x);
+    for (ResNetBlock& block : stage) {
+      x = run_block(x, [block](const torch::Tensor& map) mutable { return block(map); });
+    }
     maps.push_back(x);
   }
   return maps;

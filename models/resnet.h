@@ -58,6 +58,9 @@ class ResNet : public Classifier {
   int64_t map_channels() const override { return pyramid_channels().back(); }
   std::string head_name() const override { return "fc"; }
   std::string first_convolution() const override { return "conv1.weight"; }
+  LayerPatterns layer_patterns() const override {
+    return {.stem = "conv1|bn1", .block = R"(layer(\d+)\.(\d+))"};
+  }
 
  private:
   Conv2d conv1_{nullptr};

@@ -139,7 +139,8 @@ std::vector<torch::Tensor> Swin::run_stages(const torch::Tensor& images) {
                                             : stage.grids[is_shifted];
       const WindowTables& tables =
           tables_.find(size, grid, layout_.pretrained_windows[number], norm_->weight);
-      x = stage.blocks[block](x, grid, tables);
+      x = run_block(x, [layer = stage.blocks[block], grid, tables](
+                           const torch::Tensor& map) mutable { return layer(map, grid, tables); });
     }
     maps.push_back(x);
   }

@@ -85,6 +85,16 @@ class Swin : public Classifier {
   int64_t map_channels() const override { return pyramid_channels().back(); }
   std::string head_name() const override { return "head"; }
   std::string first_convolution() const override { return "patch_embed.proj.weight"; }
+  LayerPatterns layer_patterns() const override {
+    return {.stem = "patch_embed",
+            .opening = R"(layers\.(\d+)\.downsample)",
+            .block = R"(layers\.(\d+)\.blocks\.(\d+))",
+            .closing = "norm"};
+  }
+  // Those of Microsoft's repository. timm's set for v2 names modules, so that it exempts nothing.
+  std::vector<std::string> no_decay_keywords() const override {
+    return {"cpb_mlp", "logit_scale", "relative_position_bias_table"};
+  }
   // v1: resizes tables of another window as timm does when it loads.
   void adapt_weights(StateDict& weights) const override;
 

@@ -91,13 +91,14 @@ StateDict to_official(const StateDict& own) {
 }  // namespace
 
 BlurredConvolutionImpl::BlurredConvolutionImpl(int64_t in_channels, int64_t out_channels,
-                                               int64_t kernel_size, int64_t stride, double slope)
+                                               int64_t kernel_size, int64_t stride, double slope,
+                                               double norm_weight)
     : stride_(stride), slope_(slope) {
   convolution_ = register_module("conv", Conv2d(Conv2dOptions{.in_channels = in_channels,
                                                               .out_channels = out_channels,
                                                               .kernel_size = kernel_size,
                                                               .padding = kernel_size / 2}));
-  norm_ = register_module("bn", BatchNorm2d(out_channels));
+  norm_ = register_module("bn", BatchNorm2d(out_channels, 1e-5, 0.1, norm_weight));
 }
 
 torch::Tensor BlurredConvolutionImpl::forward(const torch::Tensor& input) {
@@ -111,7 +112,7 @@ SqueezeExciteImpl::SqueezeExciteImpl(const Options& options) : is_silu_(options.
     return Conv2d(Conv2dOptions{.in_channels = in_channels,
                                 .out_channels = out_channels,
                                 .has_bias = true,
-                                .init = options.init});
+                                .has_drawn_bias = options.has_drawn_bias});
   };
   reduce_ = register_module(options.reduce_name, layer(options.num_channels, options.num_reduced));
   expand_ = register_module(options.expand_name, layer(options.num_reduced, options.num_channels));
@@ -123,11 +124,12 @@ torch::Tensor SqueezeExciteImpl::forward(const torch::Tensor& input) {
 }
 
 TResNetBlockImpl::TResNetBlockImpl(const Options& options) : options_(options) {
+  // A branch starts at zero: its last norm does.
   const auto add = [this](int64_t in, int64_t out, int64_t kernel_size, int64_t stride,
                           double slope) {
-    convolutions_.push_back(
-        register_module("conv" + std::to_string(convolutions_.size() + 1),
-                        BlurredConvolution(in, out, kernel_size, stride, slope)));
+    convolutions_.push_back(register_module(
+        "conv" + std::to_string(convolutions_.size() + 1),
+        BlurredConvolution(in, out, kernel_size, stride, slope, slope < 0 ? 0.0 : 1.0)));
   };
   const int64_t planes = options.planes, out = options.out_channels();
   if (options.is_bottleneck) {
@@ -140,8 +142,9 @@ TResNetBlockImpl::TResNetBlockImpl(const Options& options) : options_(options) {
   }
   if (options.has_squeeze) {
     const int64_t reduced = std::max(out / (options.is_bottleneck ? 8 : 4), kSmallestReduction);
-    squeeze_ = register_module("se", SqueezeExcite(SqueezeExciteImpl::Options{
-                                         .num_channels = planes, .num_reduced = reduced}));
+    squeeze_ = register_module(
+        "se", SqueezeExcite(SqueezeExciteImpl::Options{
+                  .num_channels = planes, .num_reduced = reduced, .has_drawn_bias = true}));
   }
   if (options.stride == 1 && options.in_channels == out) return;
   // The reference keeps pooling and convolution in a Sequential.
@@ -199,9 +202,10 @@ TResNet::TResNet(const ModelOptions& options, const TResNetLayout& layout) : Cla
   }
   if (options.num_classes == 0) return;
   auto head = register_module("head", std::make_shared<torch::nn::Module>());
-  fc_ = head->register_module("fc",
-                              Linear(channels_.back(), options.num_classes,
-                                     LinearOptions{.init = WeightInit::kNormal02, .gain = 0.5}));
+  fc_ = head->register_module(
+      "fc",
+      Linear(channels_.back(), options.num_classes,
+             LinearOptions{.init = WeightInit::kNormal02, .gain = 0.5, .has_drawn_bias = true}));
 }
 
 std::vector<torch::Tensor> TResNet::forward_pyramid(const torch::Tensor& images) {
@@ -215,7 +219,9 @@ std::vector<torch::Tensor> TResNet::forward_pyramid(const torch::Tensor& images)
   torch::Tensor x = stem_(in_quick_layout(space_to_depth(images)));
   std::vector<torch::Tensor> maps;
   for (auto& stage : stages_) {
-    for (TResNetBlock& block : stage) x = block(x);
+    for (TResNetBlock& block : stage) {
+      x = run_block(x, [block](const torch::Tensor& map) mutable { return block(map); });
+    }
     maps.push_back(x);
   }
   return maps;

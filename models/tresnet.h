@@ -27,8 +27,9 @@ struct TResNetLayout {
 // Shapes: (B, C, h, w) -> (B, out_channels, ceil(h / stride), ceil(w / stride)).
 class BlurredConvolutionImpl : public torch::nn::Module {
  public:
+  // `norm_weight`: first value of the norm's weight.
   BlurredConvolutionImpl(int64_t in_channels, int64_t out_channels, int64_t kernel_size,
-                         int64_t stride, double slope);
+                         int64_t stride, double slope, double norm_weight = 1.0);
   torch::Tensor forward(const torch::Tensor& input);
 
  private:
@@ -48,8 +49,8 @@ class SqueezeExciteImpl : public torch::nn::Module {
     int64_t num_reduced = 0;
     const char* reduce_name = "fc1";
     const char* expand_name = "fc2";
-    bool is_silu = false;  // false: ReLU between the two
-    WeightInit init = WeightInit::kKaimingNormalFanOut;
+    bool is_silu = false;         // false: ReLU between the two
+    bool has_drawn_bias = false;  // first values of the biases: torch.nn's rule, or 0
   };
   explicit SqueezeExciteImpl(const Options& options);
   torch::Tensor forward(const torch::Tensor& input);
@@ -97,6 +98,9 @@ class TResNet : public Classifier {
   int64_t map_channels() const override { return channels_.back(); }
   std::string head_name() const override { return "head"; }
   std::string first_convolution() const override { return "body.conv1.conv.weight"; }
+  LayerPatterns layer_patterns() const override {
+    return {.stem = R"(body\.conv1)", .block = R"(body\.layer(\d+)\.(\d+))"};
+  }
   void adapt_weights(StateDict& weights) const override;
 
  private:

@@ -16,6 +16,11 @@ std::vector<int64_t> VisionModel::pyramid_channels() const {
   throw UsageError(fmt::format("model {} has no feature maps of strides 4 to 32", options_.name));
 }
 
+void VisionModel::recompute_blocks(bool is_on) {
+  is_recomputed_ = is_on;
+  if (&backbone() != this) backbone().recompute_blocks(is_on);
+}
+
 void VisionModel::check_images(const torch::Tensor& images) const {
   if (images.dim() == 4 && images.size(1) == options_.in_channels && images.numel() > 0) return;
   throw UsageError(fmt::format(

@@ -129,7 +129,8 @@ torch::Tensor Vit::embed(const torch::Tensor& images) {
 torch::Tensor Vit::run_blocks(const torch::Tensor& images, std::vector<torch::Tensor>* last_four) {
   torch::Tensor tokens = embed(images);
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    tokens = blocks_[i](tokens);
+    tokens = run_block(
+        tokens, [block = blocks_[i]](const torch::Tensor& input) mutable { return block(input); });
     if (last_four != nullptr && i + kNumLast >= blocks_.size()) last_four->push_back(tokens);
   }
   return tokens;

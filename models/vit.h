@@ -70,6 +70,11 @@ class Vit : public Classifier, public Initialised {
   int64_t map_channels() const override { return layout_.num_channels; }
   std::string head_name() const override { return "head"; }
   std::string first_convolution() const override { return "patch_embed.proj.weight"; }
+  LayerPatterns layer_patterns() const override {
+    return {
+        .stem = "cls_token|pos_embed|patch_embed", .block = R"(blocks\.(\d+))", .closing = "norm"};
+  }
+  std::vector<std::string> no_decay_keywords() const override { return {"cls_token", "pos_embed"}; }
   // Resamples the position table as timm does when it loads.
   void adapt_weights(StateDict& weights) const override;
   std::vector<ParameterRule> parameter_rules() override;

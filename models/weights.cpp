@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -128,6 +129,20 @@ bool adapt_first_convolution(const VisionModel& model, const StateDict& wanted,
   return true;
 }
 
+// "the file has 1000 classes, the model 60", as far as the shapes tell.
+std::string class_counts(const StateDict& wanted, const StateDict& found, int64_t num_classes) {
+  for (const auto& [name, tensor] : wanted) {
+    const auto other = found.find(name);
+    if (other == found.end() || other->second.dim() != tensor.dim()) continue;
+    for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
+      const int64_t count = other->second.size(axis);
+      if (tensor.size(axis) != num_classes || count == num_classes) continue;
+      return fmt::format("the file has {} classes, the model {}", count, num_classes);
+    }
+  }
+  return fmt::format("the file has another head, the model {} classes", num_classes);
+}
+
 // Takes the head out of both sides when it does not fit. Returns the names that keep their fresh
 // values.
 std::vector<std::string> leave_head_out(const VisionModel& model, StateDict& wanted,
@@ -148,7 +163,48 @@ std::vector<std::string> leave_head_out(const VisionModel& model, StateDict& wan
     left_out.push_back(name);
   }
   for (const auto& [name, tensor] : found_head) weights.erase(name);
+  if (!left_out.empty()) {
+    log_info("weights: {} tensors of the head keep their fresh values ({}): {}", left_out.size(),
+             join(left_out, ", "),
+             class_counts(wanted_head, found_head, model.options().num_classes));
+  }
   return left_out;
+}
+
+// In the model's own names; the weights themselves when no naming is recognised.
+StateDict in_own_names(const VisionModel& model, const StateDict& weights) {
+  const std::string naming = find_naming_of(model.options().name, weights);
+  return naming.empty() ? weights : to_own_names(model.options().name, naming, weights);
+}
+
+size_t num_known(const StateDict& weights, const StateDict& wanted) {
+  return static_cast<size_t>(
+      std::count_if(weights.begin(), weights.end(),
+                    [&wanted](const auto& item) { return wanted.contains(item.first); }));
+}
+
+// Whether the names are rather those of the backbone alone than of the model around it.
+bool is_of_backbone(VisionModel& model, const StateDict& weights) {
+  VisionModel& backbone = model.backbone();
+  if (&backbone == &model) return false;
+  return num_known(in_own_names(backbone, weights), state_dict(backbone)) >
+         num_known(in_own_names(model, weights), state_dict(model));
+}
+
+LoadReport load_backbone(VisionModel& model, const StateDict& weights, LoadOptions options) {
+  options.prefix = "";
+  LoadReport report = load_state_dict(model.backbone(), weights, options);
+  report.is_backbone_alone = true;
+  std::set<const void*> loaded;
+  for (const auto& [name, tensor] : state_dict(model.backbone())) {
+    loaded.insert(tensor.unsafeGetTensorImpl());
+  }
+  for (const auto& [name, tensor] : state_dict(model)) {
+    if (!loaded.contains(tensor.unsafeGetTensorImpl())) report.left_out.push_back(name);
+  }
+  log_info("weights: they are those of the backbone {}; {} other tensors keep their fresh values",
+           model.backbone().options().name, report.left_out.size());
+  return report;
 }
 
 }  // namespace
@@ -199,10 +255,11 @@ LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
                            const LoadOptions& options) {
   StateDict wanted = state_dict(model);
   StateDict found = strip_prefix(weights, options.prefix);
+  if (!options.is_strict && is_of_backbone(model, found)) {
+    return load_backbone(model, found, options);
+  }
   LoadReport report;
-  const std::string& model_name = model.options().name;
-  const std::string naming = find_naming_of(model_name, found);
-  if (!naming.empty()) found = to_own_names(model_name, naming, found);
+  found = in_own_names(model, found);
   if (options.adapt_first_convolution) {
     report.is_first_convolution_adapted = adapt_first_convolution(model, wanted, found);
   }
@@ -221,10 +278,6 @@ LoadReport load_state_dict(VisionModel& model, const StateDict& weights,
         model.options().name, misfit.text()));
   }
   copy_all(wanted, found);
-  if (!report.left_out.empty()) {
-    log_info("weights: the head ({}) does not fit and keeps its fresh values",
-             join(report.left_out, ", "));
-  }
   return report;
 }
 

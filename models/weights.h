@@ -30,12 +30,14 @@ torch::Tensor adapt_channels(const torch::Tensor& weight, int64_t num_channels);
 struct LoadOptions {
   std::string prefix = "";  // "encoder.": only keys with it, stripped
   bool is_strict =
-      true;  // false: the head is left out (and said aloud) when the class count differs
+      true;  // false: the head is left out (and said aloud) when the class count differs, and
+             // weights of the backbone alone are taken for a model around one
   bool adapt_first_convolution =
       true;  // timm's rule for 1 channel (sum) and others (repeat, scaled by 3 / C)
 };
 struct LoadReport {
   std::vector<std::string> left_out;  // head parameters that keep their fresh values
+  bool is_backbone_alone = false;     // the file has the names of the backbone within the model
   bool is_first_convolution_adapted = false;
 };
 // Copies a state dict, in any published naming of the model, into the module. Errors: DataError

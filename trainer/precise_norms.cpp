@@ -16,7 +16,7 @@ namespace podium::trainer {
 
 void measure_norms(Trainee& run, const TrainData& data, const data_shards::TrainSampler& sampler) {
   const TrainSettings& settings = run.settings;
-  const std::vector<models::BatchNorm2dImpl*> norms = models::find_batch_norms(*run.model);
+  const std::vector<models::BatchNorm2dImpl*> norms = models::find_trained_norms(*run.model);
   if (norms.empty()) return;
   const int64_t global = sampler.global_batch_size();
   const int64_t num_steps = std::clamp<int64_t>((settings.batch_norm_samples + global - 1) / global,

@@ -113,6 +113,14 @@ void add_model_keys(Schema& schema) {
                     "parameters drawn from `seed`");
   schema.add_string("model.weights_prefix", "",
                     "only names with this prefix are read, without it (\"encoder.\")");
+  Field frozen;
+  frozen.key = "model.frozen";
+  frozen.type = FieldType::kStringList;
+  frozen.default_value = Json::array();
+  frozen.help =
+      "parts of the model that keep their values, by name (\"patch_embed\", \"blocks.0\"): the "
+      "parameter or module of that name; batch norms in it use their running statistics";
+  schema.add(frozen);
 }
 
 void add_optimization_keys(Schema& schema) {
@@ -139,6 +147,19 @@ void add_optimization_keys(Schema& schema) {
                    "decoupled in adamw, added to the gradient in sgd and adam");
   schema.add_bool("optimizer.no_decay_for_norms_and_biases", true,
                   "parameters with one dimension get no weight decay");
+  schema.add_string(
+      "optimizer.no_decay_by_name", "with_layer_decay",
+      "weights that the model's public definition trains without weight decay (tables "
+      "of positions, class tokens, Swin-v2's logit scales) get none: with "
+      "optimizer.layer_decay below 1, always, or never",
+      {"with_layer_decay", "always", "never"});
+  schema.add_float("optimizer.layer_decay", 1.0, "per layer", 1e-3, 1,
+                   "factor of the learning rate from each layer to the one before it, counted from "
+                   "the head; 1: all learn alike");
+  schema.add_string("optimizer.layer_decay_rule", "timm",
+                    "how layers are counted: timm: the norm after the last block belongs to it; "
+                    "beit: to the head",
+                    {"timm", "beit"});
 
   schema.add_string("schedule.name", "constant", "learning rate over the run", list_schedules());
   schema.add_float("schedule.warmup_epochs", 0.0, "epochs", 0, kMaxCount,
@@ -165,6 +186,14 @@ void add_run_keys(Schema& schema) {
                     "type of matrix products and convolutions; parameters and loss stay fp32; fp16 "
                     "scales the loss and leaves out updates that overflow",
                     {"fp32", "bf16", "fp16"});
+  schema.add_string("train.recompute", "none",
+                    "blocks: what happens inside the blocks of the model is not kept for the "
+                    "backward pass but computed again there: less memory, one more forward pass "
+                    "of the blocks, the same bits",
+                    {"none", "blocks"});
+  schema.add_bool("train.channels_last", false,
+                  "images and convolutions with the channels of a pixel side by side, which "
+                  "convolutional models compute faster on some hardware; sums in another order");
   schema.add_float("train.ema_decay", 0.0, "per step", 0, 1,
                    "decay of the moving average of the weights; 0: none is kept");
   schema.add_int("train.state_check_every_steps", 100, "steps", 0, kMaxCount,
@@ -225,6 +254,13 @@ TrainSettings train_settings(const Recipe& recipe) {
   settings.micro_batch_size = recipe.get_int("train.micro_batch_size");
   settings.grad_accum_steps = recipe.get_int("train.grad_accum_steps");
   settings.compute_threads = static_cast<int>(recipe.get_int("train.compute_threads"));
+  settings.is_recomputed = recipe.get_string("train.recompute") == "blocks";
+  if (settings.is_recomputed && recipe.get_string("model.batch_norm") == "sync") {
+    recipe.fail("train.recompute",
+                "blocks cannot be run again with model.batch_norm: sync, whose statistics are "
+                "exchanged in the forward pass; set it to none, or use ghost batch norms");
+  }
+  settings.is_channels_last = recipe.get_bool("train.channels_last");
   settings.clip_grad_norm = recipe.get_float("train.clip_grad_norm");
   settings.precision = recipe.get_string("train.precision");
   settings.batch_norm = recipe.get_string("model.batch_norm");

@@ -21,6 +21,8 @@ struct TrainSettings {
   int64_t micro_batch_size = 4;       // samples per backward
   int64_t grad_accum_steps = 1;       // backwards per logical worker and step
   int compute_threads = 1;            // libtorch's threads of a worker
+  bool is_recomputed = false;         // blocks' activations in the backward pass
+  bool is_channels_last = false;      // memory order of images and convolutions
   double clip_grad_norm = 0;          // 0: off
   std::string precision = "fp32";     // "fp32", "bf16", "fp16"
   std::string batch_norm = "ghost";   // "ghost", "frozen", "precise", "sync"
@@ -33,8 +35,8 @@ struct TrainSettings {
   int64_t checkpoint_steps = 0;    // 0: off
   int64_t checkpoint_keep = 2;
   int64_t state_check_steps = 100;  // 0: off
-  int64_t keep_every_steps = 0;   // 0: off
-  int64_t keep_every_epochs = 0;  // 0: off
+  int64_t keep_every_steps = 0;     // 0: off
+  int64_t keep_every_epochs = 0;    // 0: off
   int64_t log_steps = 10;
 
   bool has_ema() const { return ema_decay > 0; }

@@ -36,7 +36,7 @@ constexpr int64_t kMinNormBatch = 16;  // samples that give a batch norm usable 
 // Sets the mode of the batch norms; returns those whose running statistics each step updates.
 std::vector<models::BatchNorm2dImpl*> prepare_norms(Trainee& run, Communicator& communicator) {
   const TrainSettings& settings = run.settings;
-  std::vector<models::BatchNorm2dImpl*> norms = models::find_batch_norms(*run.model);
+  std::vector<models::BatchNorm2dImpl*> norms = models::find_trained_norms(*run.model);
   const bool is_sync = settings.batch_norm == "sync";
   for (models::BatchNorm2dImpl* norm : norms) {
     if (settings.batch_norm == "frozen") norm->set_mode(models::NormMode::kFrozen);
@@ -68,12 +68,13 @@ Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const 
   run.schedule = schedule_options(recipe, steps_per_epoch);
   run.communicator = &communicator;
   run.model = build_model(recipe, info, data.train_transforms->channels(), is_new);
+  freeze_parameters(recipe, *run.model);
   run.model->to(communicator.device());
+  configure_model(settings, *run.model);
   run.loss = make_loss(loss_options(recipe, info.task, info.num_classes()));
   const OptimizerOptions optimizer = optimizer_options(recipe);
   run.optimizer = make_optimizer(
-      optimizer, make_parameter_groups(*run.model, optimizer.weight_decay,
-                                       recipe.get_bool("optimizer.no_decay_for_norms_and_biases")));
+      optimizer, make_parameter_groups(*run.model, group_options(recipe, *run.model)));
   if (settings.precision == "fp16")
     run.scaler = std::make_unique<LossScaler>(communicator.device());
   const std::vector<models::BatchNorm2dImpl*> norms = prepare_norms(run, communicator);

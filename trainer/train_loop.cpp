@@ -85,7 +85,11 @@ torch::Tensor leaf_loss(Trainee& run, const data_shards::Mixed& input) {
   torch::Tensor logits;
   {
     const AutocastGuard autocast(run.communicator->device(), autocast_type(run.settings.precision));
-    logits = run.model->forward(input.images).logits;
+    logits = run.model
+                 ->forward(run.settings.is_channels_last
+                               ? input.images.contiguous(torch::MemoryFormat::ChannelsLast)
+                               : input.images)
+                 .logits;
   }
   return (*run.loss)(logits.to(torch::kFloat32), input.targets);
 }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -18,10 +19,11 @@
 #include "data_shards/repeat_sampling.h"
 #include "data_shards/splits.h"
 #include "data_shards/stage.h"
+#include "models/batch_norm.h"
+#include "models/layer_numbers.h"
 #include "models/naming.h"
 #include "models/registry.h"
 #include "models/weights.h"
-#include "trainer/recipe_schema.h"
 
 namespace podium::trainer {
 
@@ -242,15 +244,94 @@ std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const Cla
     const std::string prefix = recipe.get_string("model.weights_prefix");
     const models::StateDict tensors = models::load_tensors(weights);
     check_naming(recipe, models::find_naming_of(options.name, tensors, prefix));
-    const models::LoadReport report = with_context(weights, [&] {
-      return models::load_state_dict(*model, tensors, {.prefix = prefix, .is_strict = false});
+    with_context(weights, [&] {
+      models::load_state_dict(*model, tensors, {.prefix = prefix, .is_strict = false});
     });
-    if (!report.left_out.empty()) {
-      log_info("{}: {} parameters of the head keep their fresh values (other classes): {}", weights,
-               report.left_out.size(), join(report.left_out, ", "));
-    }
   }
   return model;
+}
+
+namespace {
+
+// "blocks.1" holds "blocks.1.norm1.weight", not "blocks.10.norm1.weight".
+bool is_inside(const std::string& name, const std::string& part) {
+  return name.starts_with(part) && (name.size() == part.size() || name[part.size()] == '.');
+}
+
+// All names of modules that have parameters, and of the parameters.
+std::vector<std::string> parts_of(const std::vector<std::string>& names) {
+  std::set<std::string> parts;
+  for (const std::string& name : names) {
+    parts.insert(name);
+    for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
+      parts.insert(name.substr(0, dot));
+    }
+  }
+  return {parts.begin(), parts.end()};
+}
+
+}  // namespace
+
+void freeze_parameters(const Recipe& recipe, models::VisionModel& model) {
+  const std::vector<std::string> parts = recipe.get_strings("model.frozen");
+  if (parts.empty()) return;
+  const std::vector<std::string> names = model.named_parameters().keys();
+  for (std::string part : parts) {
+    if (part.ends_with('.')) part.pop_back();
+    size_t num_found = 0;
+    for (auto& item : model.named_parameters()) {
+      if (!is_inside(item.key(), part)) continue;
+      item.value().requires_grad_(false);
+      ++num_found;
+    }
+    if (num_found == 0) {
+      recipe.fail("model.frozen",
+                  fmt::format("model {} has nothing called \"{}\"{}; `podium models --describe={}` "
+                              "shows the names",
+                              model.options().name, part, did_you_mean(part, parts_of(names)),
+                              model.options().name));
+    }
+  }
+  size_t num_trained = 0;
+  for (const torch::Tensor& parameter : model.parameters())
+    num_trained += parameter.requires_grad();
+  if (num_trained == 0) {
+    recipe.fail("model.frozen", fmt::format("all {} parameters of model {} are frozen; leave "
+                                            "something to train",
+                                            names.size(), model.options().name));
+  }
+  for (models::BatchNorm2dImpl* norm : models::find_batch_norms(model)) {
+    if (!norm->weight.requires_grad() && !norm->bias.requires_grad()) {
+      norm->set_mode(models::NormMode::kFrozen);
+    }
+  }
+}
+
+void configure_model(const TrainSettings& settings, models::VisionModel& model) {
+  model.recompute_blocks(settings.is_recomputed);
+  if (!settings.is_channels_last) return;
+  for (torch::Tensor parameter : model.parameters()) {
+    if (parameter.dim() != 4) continue;
+    parameter.set_data(parameter.detach().contiguous(torch::MemoryFormat::ChannelsLast));
+  }
+}
+
+GroupOptions group_options(const Recipe& recipe, models::VisionModel& model) {
+  GroupOptions options;
+  options.weight_decay = recipe.get_float("optimizer.weight_decay");
+  options.no_decay_for_norms_and_biases =
+      recipe.get_bool("optimizer.no_decay_for_norms_and_biases");
+  options.layer_decay = recipe.get_float("optimizer.layer_decay");
+  const std::string by_name = recipe.get_string("optimizer.no_decay_by_name");
+  if (by_name == "always" || (by_name == "with_layer_decay" && options.layer_decay != 1.0)) {
+    options.no_decay_keywords = model.no_decay_keywords();
+  }
+  if (options.layer_decay != 1.0) {
+    const bool is_beit = recipe.get_string("optimizer.layer_decay_rule") == "beit";
+    options.layers =
+        models::layer_numbers(model, is_beit ? models::LayerRule::kBeit : models::LayerRule::kTimm);
+  }
+  return options;
 }
 
 std::string on_rank_zero(Communicator& communicator, const std::function<std::string()>& work) {

@@ -14,6 +14,8 @@
 #include "data_shards/transforms.h"
 #include "models/vision_model.h"
 #include "trainer/communicator.h"
+#include "trainer/optimizer.h"
+#include "trainer/recipe_schema.h"
 #include "trainer/train.h"
 
 namespace podium::trainer {
@@ -79,6 +81,15 @@ ClassInfo class_info(const Recipe& recipe, const data_shards::Dataset& dataset);
 // model.weights.
 std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const ClassInfo& info,
                                                  int64_t channels, bool read_weights);
+
+// Turns off the gradients of model.frozen's parameters; batch norms that are frozen whole normalise
+// with their running statistics, which stay. Errors: RecipeError for a name that nothing has, with
+// the nearest, and when nothing is left to train.
+void freeze_parameters(const Recipe& recipe, models::VisionModel& model);
+// Recomputation and memory order of train.recompute and train.channels_last.
+void configure_model(const TrainSettings& settings, models::VisionModel& model);
+// Weight decay and layer-wise learning rates of the recipe's optimizer for this model.
+GroupOptions group_options(const Recipe& recipe, models::VisionModel& model);
 
 // Runs `work` on rank 0 and returns its text on all ranks; an Error of rank 0 is thrown on every
 // rank. Collective: all ranks, same order; blocks.

@@ -6,7 +6,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "base/error.h"
+#include "models/naming.h"
 #include "models/registry.h"
 
 namespace podium::models {
@@ -160,6 +164,72 @@ TEST(Weights, HalfPrecisionFilesAreWidened) {
   const torch::Tensor loaded = state_dict(*model).at("conv1.weight").detach();
   EXPECT_EQ(loaded.scalar_type(), torch::kFloat32);
   EXPECT_TRUE(torch::equal(loaded, weights.at("conv1.weight").to(torch::kFloat32)));
+}
+
+// Weights of a classifier with 10 classes.
+StateDict classifier_weights(const std::string& name) { return copy_of(*make(name, 10, 1)); }
+
+TEST(Weights, BackboneAloneFitsAModelAroundIt) {
+  const StateDict weights = classifier_weights("resnet18");
+  for (const auto& [name, head, prefix] : {std::tuple{"resnet18", "q2l", "backbone.0."},
+                                           std::tuple{"resnet18", "q2l_simplified", "backbone."},
+                                           std::tuple{"fpn_resnet18", "linear", "encoder."}}) {
+    SCOPED_TRACE(std::string(name) + head);
+    ModelOptions options;
+    options.name = name;
+    options.head = head;
+    options.num_classes = 3;
+    const auto model = make_model(options, 2);
+    const StateDict before = copy_of(*model);
+    EXPECT_THAT(data_error([&] { load_state_dict(*model, weights); }), HasSubstr("missing"));
+    const LoadReport report = load_state_dict(*model, weights, {.is_strict = false});
+    EXPECT_TRUE(report.is_backbone_alone);
+    for (const auto& [key, tensor] : state_dict(*model)) {
+      const bool is_inside = key.starts_with(prefix);
+      const std::string own = is_inside ? key.substr(std::string(prefix).size()) : key;
+      EXPECT_TRUE(torch::equal(
+          tensor, is_inside && weights.contains(own) ? weights.at(own) : before.at(key)))
+          << key;
+      EXPECT_EQ(std::count(report.left_out.begin(), report.left_out.end(), key), !is_inside) << key;
+    }
+    // The whole model's own file is not taken for its backbone's.
+    EXPECT_FALSE(load_state_dict(*model, copy_of(*model), {.is_strict = false}).is_backbone_alone);
+  }
+}
+
+TEST(Weights, BackboneInAnotherNamingFitsAModelAroundIt) {
+  ModelOptions options;
+  options.name = "cvt_13";
+  options.num_classes = 10;
+  const auto plain = make_model(options, 1);
+  options.head = "q2l";
+  options.num_classes = 3;
+  const auto model = make_model(options, 2);
+  const StateDict renamed = from_own_names("cvt_13", "transformers", copy_of(*plain));
+  EXPECT_TRUE(load_state_dict(*model, renamed, {.is_strict = false}).is_backbone_alone);
+  EXPECT_TRUE(torch::equal(state_dict(*model).at("backbone.0.stage2.cls_token"),
+                           state_dict(*plain).at("stage2.cls_token")));
+}
+
+TEST(Weights, BackboneThatDoesNotFitIsListed) {
+  ModelOptions options;
+  options.name = "fpn_resnet18";
+  options.num_classes = 3;
+  const auto model = make_model(options, 2);
+  EXPECT_THAT(data_error([&] {
+                load_state_dict(*model, classifier_weights("resnet34"), {.is_strict = false});
+              }),
+              HasSubstr("weights do not fit model resnet18: "));
+}
+
+TEST(Weights, DroppedHeadIsSaidWithBothClassCounts) {
+  const StateDict weights = classifier_weights("resnet18");
+  const auto model = make("resnet18", 2, 2);
+  ::testing::internal::CaptureStderr();
+  load_state_dict(*model, weights, {.is_strict = false});
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("2 tensors of the head keep their fresh values (fc.bias, fc.weight): "
+                             "the file has 10 classes, the model 2"));
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ void run(const std::string& mode) {
   model.name = "color_histogram";
   model.num_classes = 3;
   run.model = models::make_model(model, /*seed=*/1);
-  run.optimizer = make_optimizer({.name = "adam"}, make_parameter_groups(*run.model, 0, true));
+  run.optimizer = make_optimizer({.name = "adam"}, make_parameter_groups(*run.model, {}));
   run.ema = std::make_unique<Ema>(*run.model, 0.9);
 
   Steps steps;

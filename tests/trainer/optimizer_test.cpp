@@ -189,14 +189,17 @@ TEST(ParameterGroups, NormsAndBiasesGoWithoutDecay) {
   auto inner = std::make_shared<Layers>();
   torch::nn::Module module;
   module.register_module("layer", inner);
-  const auto groups = make_parameter_groups(module, 0.05, true);
+  GroupOptions options;
+  options.weight_decay = 0.05;
+  const auto groups = make_parameter_groups(module, options);
   ASSERT_EQ(groups.size(), 2u);
   EXPECT_EQ(groups[0].name, "decay");
   EXPECT_EQ(groups[0].weight_decay, 0.05);
   EXPECT_THAT(groups[0].parameter_names, ElementsAre("layer.weight"));
   EXPECT_EQ(groups[1].weight_decay, 0.0);
   EXPECT_THAT(groups[1].parameter_names, ElementsAre("layer.bias", "layer.scale"));
-  const auto all = make_parameter_groups(module, 0.05, false);
+  options.no_decay_for_norms_and_biases = false;
+  const auto all = make_parameter_groups(module, options);
   EXPECT_THAT(all[0].parameter_names, ElementsAre("layer.weight", "layer.bias", "layer.scale"));
   EXPECT_TRUE(all[1].parameters.empty());
 }
