@@ -13,6 +13,7 @@
 #include "models/forward_file.h"
 #include "models/registry.h"
 #include "models/weights.h"
+#include "tests/message_of.h"
 
 namespace podium::models {
 namespace {
@@ -24,16 +25,6 @@ ModelOptions options_of(const std::string& name, int64_t num_classes = 3) {
   options.name = name;
   options.num_classes = num_classes;
   return options;
-}
-
-template <typename ErrorType, typename Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const ErrorType& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Naming, CvtFilesOfTransformersAreReadAndWritten) {
