@@ -1,5 +1,6 @@
 # podium_room(NAME [TORCH] [LINK libs...]): a static library from every .cpp of the current folder.
-# podium_room_tests(ROOM [TORCH] [SOURCES ...] [LINK libs...] [LABELS ...]): one GoogleTest binary of tests/ROOM/*_test.cpp.
+# podium_room_tests(ROOM [TORCH] [TIMEOUT s] [SOURCES ...] [LINK libs...] [LABELS ...]): one GoogleTest binary of
+# tests/ROOM/*_test.cpp; a case may take 300 s unless TIMEOUT says otherwise.
 #
 # Two precompiled headers serve all: podium_pch (standard library, fmt, JSON) and podium_torch_pch (libtorch besides).
 
@@ -34,7 +35,10 @@ function(podium_room name)
 endfunction()
 
 function(podium_room_tests name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
   if(NOT ARG_SOURCES)
     file(GLOB ARG_SOURCES CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
   endif()
@@ -51,5 +55,5 @@ function(podium_room_tests name)
     PODIUM_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data" PODIUM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     PODIUM_BINARY="$<TARGET_FILE_DIR:podium>/podium")
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()

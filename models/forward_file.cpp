@@ -67,14 +67,6 @@ torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& target,
   return at::cross_entropy_loss(logits, target);
 }
 
-// Counters keep their type.
-void widen(torch::nn::Module& module) {
-  torch::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : state_dict(module)) {
-    if (tensor.is_floating_point()) tensor.set_data(tensor.to(torch::kFloat64));
-  }
-}
-
 // A size that the model refuses is the input file's fault here.
 ModelOutput run(VisionModel& model, const torch::Tensor& input, const std::string& file) {
   try {

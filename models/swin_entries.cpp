@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "models/swin.h"
+#include "models/swin_naming.h"
 
 namespace podium::models {
 namespace {
@@ -90,9 +91,9 @@ RegistryEntries swin_entries() {
     info.name = row.name;
     info.family = row.layout.is_v2 ? "swin_v2" : "swin";
     info.image_size = row.layout.image_size;
-    info.naming = "timm";
+    info.naming = "timm, official";
     info.help = row.help;
-    entries.push_back({info, build});
+    entries.push_back({info, build, swin_namings()});
   }
   return entries;
 }

@@ -51,10 +51,10 @@ int64_t table_side(const ModelOptions& options, const VitLayout& layout) {
 }
 
 PositionResampling resampling_of(const ModelOptions& options, const VitLayout& layout) {
+  // With registers all definitions antialias.
+  if (layout.num_registers > 0) return PositionResampling::kAntialiased;
   if (options.naming == "transformers") return PositionResampling::kPlain;
-  if (options.naming == "official" && layout.num_registers == 0) {
-    return PositionResampling::kScaleFactor;
-  }
+  if (options.naming == "official") return PositionResampling::kScaleFactor;
   return PositionResampling::kAntialiased;
 }
 

@@ -225,6 +225,13 @@ StateDict state_dict(const torch::nn::Module& module) {
   return result;
 }
 
+void widen(torch::nn::Module& module) {
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : state_dict(module)) {
+    if (tensor.is_floating_point()) tensor.set_data(tensor.to(torch::kFloat64));
+  }
+}
+
 StateDict load_tensors(const std::filesystem::path& file) {
   const SafetensorsFile stored(file);
   StateDict result;

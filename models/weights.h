@@ -16,6 +16,9 @@ namespace podium::models {
 // Parameters and buffers by name; tensors share storage with the module.
 StateDict state_dict(const torch::nn::Module& module);
 
+// Floating-point parameters and buffers become float64; counters keep their type.
+void widen(torch::nn::Module& module);
+
 // Tensors on the host. save: contiguous copies, any of the container's types; returns the file's
 // XXH3-128. Errors: those of SafetensorsFile.
 StateDict load_tensors(const std::filesystem::path& file);

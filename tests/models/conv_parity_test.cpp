@@ -6,32 +6,28 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/text.h"
 #include "models/batch_norm.h"
 #include "models/registry.h"
 #include "models/weights.h"
 #include "parameter_rule.h"
+#include "parity_fixture.h"
 
 namespace podium::models {
 namespace {
 
-constexpr double kDoubleTolerance = 1e-9;
+using testing::kDoubleTolerance;
+using testing::sample;
+
 constexpr double kTrainingTolerance = 1e-8;
 constexpr double kFloatTolerance = 1e-4;
 
-const StateDict& expected() {
-  static const StateDict kExpected =
-      load_tensors(std::filesystem::path(PODIUM_TEST_DATA) / "conv_parity.safetensors");
+const testing::ParityFixture& expected() {
+  static const testing::ParityFixture kExpected("conv_parity.safetensors");
   return kExpected;
 }
 
 void expect_near(const torch::Tensor& found, const std::string& key, double tolerance) {
-  ASSERT_TRUE(expected().contains(key)) << key;
-  const torch::Tensor& wanted = expected().at(key);
-  ASSERT_EQ(found.sizes(), wanted.sizes()) << key;
-  const double scale = std::max(wanted.abs().max().item<double>(), 1e-12);
-  const double error = (found.detach().to(torch::kFloat64) - wanted).abs().max().item<double>();
-  EXPECT_LE(error, tolerance * scale) << key << " (largest value " << scale << ")";
+  expected().expect_near(found, key, tolerance);
 }
 
 // As cases() in make_conv_parity.py.
@@ -76,12 +72,6 @@ void fill(VisionModel& model) {
   if (kept.defined()) positions->second.copy_(kept);
 }
 
-torch::Tensor sample(const torch::Tensor& tensor, int64_t count) {
-  const torch::Tensor flat = tensor.detach().flatten();
-  return flat.slice(0, 0, c10::nullopt, std::max<int64_t>(1, flat.numel() / count))
-      .slice(0, 0, count);
-}
-
 // Of sum(logits * cotangent), of the trained parameters by name.
 std::map<std::string, torch::Tensor> gradients(VisionModel& model, const torch::Tensor& logits) {
   const torch::Tensor cotangent = testing::uniform_by_name("cotangent", logits.numel()) * 2 - 1;
@@ -108,15 +98,10 @@ void expect_gradients(const std::map<std::string, torch::Tensor>& all, const std
 
 // Number of entries and FNV-1a of the sorted "name shape" lines.
 torch::Tensor names_of(const VisionModel& model) {
-  std::vector<std::string> lines;
-  for (const auto& [name, tensor] : state_dict(model)) {
-    lines.push_back(fmt::format("{} {}", name, fmt::join(tensor.sizes(), ",")));
-  }
-  std::sort(lines.begin(), lines.end());
-  uint64_t hash = 0xCBF29CE484222325;
-  for (const unsigned char byte : join(lines, "\n")) hash = (hash ^ byte) * 0x100000001B3;
-  return torch::tensor({static_cast<int64_t>(lines.size()), static_cast<int64_t>(hash)},
-                       torch::kInt64);
+  const std::set<std::string> lines = testing::name_lines(state_dict(model));
+  return torch::tensor(
+      {static_cast<int64_t>(lines.size()), static_cast<int64_t>(testing::digest_of(lines))},
+      torch::kInt64);
 }
 
 class ConvParity : public ::testing::TestWithParam<Case> {};

@@ -1,7 +1,7 @@
 // Proves that published namings are recognised and mapped there and back, that files run through a
 // model and wrong ones are refused by name, and that costs are counted. Names by head:
-// microsoft/CvT, transformers 5.23.0, Alibaba-MIIL/TResNet. Costs: torch 2.11.0's FlopCounterMode
-// on timm 1.0.31.
+// microsoft/CvT, microsoft/Swin-Transformer, transformers 5.23.0, Alibaba-MIIL/TResNet. Costs:
+// torch 2.11.0's FlopCounterMode on timm 1.0.31.
 #include "models/naming.h"
 
 #include <gmock/gmock.h>
@@ -13,6 +13,7 @@
 #include "models/forward_file.h"
 #include "models/registry.h"
 #include "models/weights.h"
+#include "tests/message_of.h"
 
 namespace podium::models {
 namespace {
@@ -24,16 +25,6 @@ ModelOptions options_of(const std::string& name, int64_t num_classes = 3) {
   options.name = name;
   options.num_classes = num_classes;
   return options;
-}
-
-template <typename ErrorType, typename Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const ErrorType& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Naming, CvtFilesOfTransformersAreReadAndWritten) {
@@ -63,6 +54,53 @@ TEST(Naming, CvtFilesOfTransformersAreReadAndWritten) {
   const auto loaded = make_uninitialised_model(options_of("cvt_13"));
   load_state_dict(*loaded, other);
   EXPECT_TRUE(torch::equal(state_dict(*loaded).at("head.weight"), own.at("head.weight")));
+}
+
+// Names as microsoft/Swin-Transformer's SwinTransformer and SwinTransformerV2 give them (models/
+// swin_transformer.py, swin_transformer_v2.py): counted by hand for depths 2, 2, 6, 2.
+TEST(Naming, OfficialSwinFilesAreReadAndWritten) {
+  torch::NoGradGuard no_grad;
+  for (const char* name : {"swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"}) {
+    const bool is_v2 = std::string(name).starts_with("swinv2");
+    const StateDict own = state_dict(*make_uninitialised_model(options_of(name)));
+    EXPECT_EQ(detect_naming(name, own), "timm");
+    own.at("head.fc.bias").fill_(0.25);
+    own.at("layers.3.downsample.norm.weight").fill_(0.5);
+    StateDict official = from_own_names(name, "official", own);
+    EXPECT_EQ(official.size(), own.size());
+    // The merge halves after the projection in v2, before it in v1.
+    const std::vector<std::pair<std::string, std::vector<int64_t>>> facts{
+        {"patch_embed.proj.weight", {96, 3, 4, 4}},
+        {"patch_embed.norm.weight", {96}},
+        {"layers.0.blocks.1.attn.qkv.weight", {288, 96}},
+        {"layers.0.downsample.reduction.weight", {192, 384}},
+        {"layers.0.downsample.norm.weight", {is_v2 ? 192 : 384}},
+        {"layers.2.downsample.reduction.weight", {768, 1536}},
+        {"layers.2.downsample.norm.bias", {is_v2 ? 768 : 1536}},
+        {"layers.3.blocks.1.mlp.fc2.weight", {768, 3072}},
+        {"norm.weight", {768}},
+        {"head.weight", {3, 768}},
+        {"head.bias", {3}}};
+    for (const auto& [key, shape] : facts) {
+      ASSERT_TRUE(official.contains(key)) << key;
+      EXPECT_EQ(official.at(key).sizes(), at::IntArrayRef(shape)) << key;
+    }
+    EXPECT_FALSE(official.contains("layers.3.downsample.norm.weight"));
+    EXPECT_EQ(detect_naming(name, official), "official");
+
+    // The tables that the published files carry besides.
+    official["layers.0.blocks.1.attn_mask"] = torch::zeros({64, 49, 49});
+    official["layers.0.blocks.0.attn.relative_position_index"] =
+        torch::zeros({49, 49}, torch::dtype(torch::kLong));
+    if (is_v2) {
+      official["layers.0.blocks.0.attn.relative_coords_table"] = torch::zeros({1, 15, 15, 2});
+    }
+    const auto loaded = make_uninitialised_model(options_of(name));
+    load_state_dict(*loaded, official);
+    for (const char* key : {"head.fc.bias", "layers.3.downsample.norm.weight"}) {
+      EXPECT_TRUE(torch::equal(state_dict(*loaded).at(key), own.at(key))) << key;
+    }
+  }
 }
 
 TEST(Naming, OfficialTResNetScalesAreInPlaceAbns) {

@@ -8,35 +8,29 @@
 
 #include <fstream>
 
-#include "base/text.h"
 #include "models/batch_norm.h"
 #include "models/registry.h"
 #include "models/weights.h"
 #include "parameter_rule.h"
+#include "parity_fixture.h"
 
 namespace podium::models {
 namespace {
 
 using testing::fill_by_rule;
 using testing::images_by_rule;
+using testing::kDoubleTolerance;
 using testing::uniform_by_name;
 
-constexpr double kDoubleTolerance = 1e-9;
 constexpr double kFloatTolerance = 1e-4;
 
-const StateDict& expected() {
-  static const StateDict kExpected =
-      load_tensors(std::filesystem::path(PODIUM_TEST_DATA) / "parity.safetensors");
+const testing::ParityFixture& expected() {
+  static const testing::ParityFixture kExpected("parity.safetensors");
   return kExpected;
 }
 
 void expect_near(const torch::Tensor& found, const std::string& key, double tolerance) {
-  ASSERT_TRUE(expected().contains(key)) << key;
-  const torch::Tensor& wanted = expected().at(key);
-  ASSERT_EQ(found.sizes(), wanted.sizes()) << key;
-  const double scale = std::max(wanted.abs().max().item<double>(), 1e-12);
-  const double error = (found.to(torch::kFloat64) - wanted).abs().max().item<double>();
-  EXPECT_LE(error, tolerance * scale) << key << " (largest value " << scale << ")";
+  expected().expect_near(found, key, tolerance);
 }
 
 // "resnet18.c3.s64"
@@ -152,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(Models, TrainingParity,
 class KeyParity : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(KeyParity, NamesAndShapesAreTheReferences) {
-  std::set<std::string> wanted, found;
+  std::set<std::string> wanted;
   std::ifstream file(std::filesystem::path(PODIUM_TEST_DATA) / "keys.txt");
   for (std::string line; std::getline(file, line);) {
     const std::string prefix = GetParam() + " ";
@@ -161,9 +155,7 @@ TEST_P(KeyParity, NamesAndShapesAreTheReferences) {
   ModelOptions options;
   options.name = GetParam();
   options.num_classes = 7;
-  for (const auto& [name, tensor] : state_dict(*make_model(options, 1))) {
-    found.insert(fmt::format("{} {}", name, fmt::join(tensor.sizes(), ",")));
-  }
+  const std::set<std::string> found = testing::name_lines(state_dict(*make_model(options, 1)));
   EXPECT_GT(wanted.size(), 100u);
   EXPECT_THAT(found, ::testing::ContainerEq(wanted));
 }

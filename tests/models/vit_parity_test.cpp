@@ -18,31 +18,29 @@
 #include "models/vit.h"
 #include "models/weights.h"
 #include "parameter_rule.h"
+#include "parity_fixture.h"
 
 namespace podium::models {
 namespace {
 
+using testing::digest_of;
 using testing::fill_by_rule;
 using testing::images_by_rule;
+using testing::kDoubleTolerance;
+using testing::name_lines;
+using testing::sample;
 using testing::uniform_by_name;
 using testing::value_by_rule;
 
-constexpr double kDoubleTolerance = 1e-9;
 constexpr double kFloatTolerance = 2e-5, kSwinV2FloatTolerance = 5e-3;
 
-const StateDict& expected() {
-  static const StateDict kExpected =
-      load_tensors(std::filesystem::path(PODIUM_TEST_DATA) / "vit_parity.safetensors");
+const testing::ParityFixture& expected() {
+  static const testing::ParityFixture kExpected("vit_parity.safetensors");
   return kExpected;
 }
 
 void expect_near(const torch::Tensor& found, const std::string& key, double tolerance) {
-  ASSERT_TRUE(expected().contains(key)) << key;
-  const torch::Tensor& wanted = expected().at(key);
-  ASSERT_EQ(found.sizes(), wanted.sizes()) << key;
-  const double scale = std::max(wanted.abs().max().item<double>(), 1e-12);
-  const double error = (found.to(torch::kFloat64) - wanted).abs().max().item<double>();
-  EXPECT_LE(error, tolerance * scale) << key << " (largest value " << scale << ")";
+  expected().expect_near(found, key, tolerance);
 }
 
 // A case of make_vit_parity.py; depth 0 and zeros in options: the model's own.
@@ -76,12 +74,6 @@ std::shared_ptr<VisionModel> build(const Case& test) {
   if (test.depth > 0) layout.depth = test.depth;
   layout.has_shared_table = test.has_shared_table;
   return std::make_shared<Beit>(test.options, layout);
-}
-
-torch::Tensor sample(const torch::Tensor& tensor, int64_t count) {
-  const torch::Tensor flat = tensor.detach().flatten();
-  return flat.slice(0, 0, c10::nullopt, std::max<int64_t>(1, flat.numel() / count))
-      .slice(0, 0, count);
 }
 
 // The gradients of sum(logits * cotangent): all norms in order of the names, some elements of a
@@ -215,15 +207,8 @@ TEST_P(VitEntries, NamesShapesAndFactsAreTheReferences) {
   int64_t found_parameters = 0;
   for (const auto& parameter : model->parameters()) found_parameters += parameter.numel();
   EXPECT_EQ(found_parameters, num_parameters);
-  std::set<std::string> lines;
-  for (const auto& [key, tensor] : state_dict(*model)) {
-    lines.insert(fmt::format("{} {}", key, fmt::join(tensor.sizes(), ",")));
-  }
-  uint64_t state = 0xCBF29CE484222325;
-  for (const unsigned char byte : fmt::format("{}", fmt::join(lines, "\n"))) {
-    state = (state ^ byte) * 0x100000001B3;
-  }
-  EXPECT_EQ(state, digest) << fmt::format("{}", fmt::join(lines, "\n"));
+  const std::set<std::string> lines = name_lines(state_dict(*model));
+  EXPECT_EQ(digest_of(lines), digest) << fmt::format("{}", fmt::join(lines, "\n"));
 }
 
 std::vector<std::string> entry_lines() {

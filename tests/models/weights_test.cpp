@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "models/naming.h"
 #include "models/registry.h"
+#include "tests/message_of.h"
 
 namespace podium::models {
 namespace {
@@ -30,16 +31,6 @@ StateDict copy_of(const torch::nn::Module& module) {
   StateDict copy;
   for (const auto& [name, tensor] : state_dict(module)) copy[name] = tensor.detach().clone();
   return copy;
-}
-
-template <typename Call>
-std::string data_error(Call call) {
-  try {
-    call();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(Weights, EveryTypeSurvivesAFile) {
@@ -73,7 +64,7 @@ TEST(Weights, MisfitListsMissingExtraAndMisshapenNames) {
   weights.erase("bn1.bias");
   weights["layer9.weight"] = torch::zeros({1});
   weights["fc.bias"] = torch::zeros({5});
-  const std::string message = data_error([&] { load_state_dict(*model, weights); });
+  const std::string message = message_of<DataError>([&] { load_state_dict(*model, weights); });
   EXPECT_THAT(message, HasSubstr("model resnet18"));
   EXPECT_THAT(message, HasSubstr("1 missing (bn1.bias)"));
   EXPECT_THAT(message, HasSubstr("1 extra (layer9.weight)"));
@@ -84,7 +75,8 @@ TEST(Weights, LongListsAreCutWithACount) {
   auto model = make("resnet18", 2, 1);
   StateDict weights = copy_of(*model);
   std::erase_if(weights, [](const auto& item) { return item.first.starts_with("layer1."); });
-  const std::string message = data_error([&] { load_state_dict_strict(*model, weights); });
+  const std::string message =
+      message_of<DataError>([&] { load_state_dict_strict(*model, weights); });
   EXPECT_THAT(message, HasSubstr("24 missing (layer1.0.bn1.bias, "));
   EXPECT_THAT(message, HasSubstr("...)"));
 }
@@ -94,7 +86,7 @@ TEST(Weights, NothingIsCopiedWhenSomethingDoesNotFit) {
   const StateDict before = copy_of(*model);
   StateDict weights = copy_of(*make("resnet18", 2, 2));
   weights.erase("bn1.bias");
-  data_error([&] { load_state_dict(*model, weights); });
+  message_of<DataError>([&] { load_state_dict(*model, weights); });
   EXPECT_TRUE(torch::equal(before.at("conv1.weight"), state_dict(*model).at("conv1.weight")));
 }
 
@@ -102,7 +94,7 @@ TEST(Weights, HeadOfAnotherClassCountIsLeftOutOnRequest) {
   const StateDict weights = copy_of(*make("resnet18", 10, 1));
   auto model = make("resnet18", 2, 2);
   const StateDict before = copy_of(*model);
-  EXPECT_THAT(data_error([&] { load_state_dict(*model, weights); }),
+  EXPECT_THAT(message_of<DataError>([&] { load_state_dict(*model, weights); }),
               HasSubstr("fc.weight: found (10, 512), model has (2, 512)"));
   const LoadReport report = load_state_dict(*model, weights, {.is_strict = false});
   EXPECT_THAT(report.left_out, ElementsAre("fc.bias", "fc.weight"));
@@ -121,8 +113,9 @@ TEST(Weights, FittingHeadIsLoadedWhenLaxToo) {
 TEST(Weights, LaxLoadingStillRefusesAnotherBackbone) {
   auto model = make("resnet18", 2, 1);
   const StateDict weights = copy_of(*make("resnet34", 2, 1));
-  EXPECT_THAT(data_error([&] { load_state_dict(*model, weights, {.is_strict = false}); }),
-              HasSubstr("extra (layer1.2."));
+  EXPECT_THAT(
+      message_of<DataError>([&] { load_state_dict(*model, weights, {.is_strict = false}); }),
+      HasSubstr("extra (layer1.2."));
 }
 
 TEST(Weights, ClassificationWeightsFitASegmentationBackbone) {
@@ -141,7 +134,7 @@ TEST(Weights, PrefixIsStrippedAndOthersIgnored) {
   auto model = make("resnet18", 2, 2);
   load_state_dict(*model, weights, {.prefix = "module."});
   EXPECT_TRUE(torch::equal(state_dict(*model).at("fc.bias"), weights.at("module.fc.bias")));
-  EXPECT_THAT(data_error([&] { load_state_dict(*model, weights, {.prefix = "net."}); }),
+  EXPECT_THAT(message_of<DataError>([&] { load_state_dict(*model, weights, {.prefix = "net."}); }),
               HasSubstr("starts with \"net.\""));
 }
 
@@ -181,7 +174,7 @@ TEST(Weights, BackboneAloneFitsAModelAroundIt) {
     options.num_classes = 3;
     const auto model = make_model(options, 2);
     const StateDict before = copy_of(*model);
-    EXPECT_THAT(data_error([&] { load_state_dict(*model, weights); }), HasSubstr("missing"));
+    EXPECT_THAT(message_of<DataError>([&] { load_state_dict(*model, weights); }), HasSubstr("missing"));
     const LoadReport report = load_state_dict(*model, weights, {.is_strict = false});
     EXPECT_TRUE(report.is_backbone_alone);
     for (const auto& [key, tensor] : state_dict(*model)) {
@@ -216,7 +209,7 @@ TEST(Weights, BackboneThatDoesNotFitIsListed) {
   options.name = "fpn_resnet18";
   options.num_classes = 3;
   const auto model = make_model(options, 2);
-  EXPECT_THAT(data_error([&] {
+  EXPECT_THAT(message_of<DataError>([&] {
                 load_state_dict(*model, classifier_weights("resnet34"), {.is_strict = false});
               }),
               HasSubstr("weights do not fit model resnet18: "));
