@@ -192,8 +192,8 @@ void add_run_keys(Schema& schema) {
                     "of the blocks, the same bits",
                     {"none", "blocks"});
   schema.add_bool("train.channels_last", false,
-                  "images and convolutions with the channels of a pixel side by side, which "
-                  "convolutional models compute faster on some hardware; sums in another order");
+                  "images and convolution weights with the channels of a pixel side by side, which "
+                  "GPUs may compute faster; sums in another order");
   schema.add_float("train.ema_decay", 0.0, "per step", 0, 1,
                    "decay of the moving average of the weights; 0: none is kept");
   schema.add_int("train.state_check_every_steps", 100, "steps", 0, kMaxCount,
