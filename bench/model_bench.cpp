@@ -93,8 +93,10 @@ class Bench {
     if (flags.at("channels_last") == "1") to_channels_last();
     if (!is_training_) return;
     norms_ = models::find_batch_norms(*model_);
-    optimizer_ = trainer::make_optimizer({.name = "adamw"},
-                                         trainer::make_parameter_groups(*model_, 0.05, false));
+    optimizer_ = trainer::make_optimizer(
+        {.name = "adamw"},
+        trainer::make_parameter_groups(
+            *model_, {.weight_decay = 0.05, .no_decay_for_norms_and_biases = false}));
   }
 
   void print_step() {

@@ -146,8 +146,8 @@ void step(VisionModel& model, const StateDict& data) {
   trainer::OptimizerOptions options;
   options.weight_decay = kWeightDecay;
   options.eps = kEps;
-  const auto optimizer =
-      trainer::make_optimizer(options, trainer::make_parameter_groups(model, kWeightDecay, true));
+  const auto optimizer = trainer::make_optimizer(
+      options, trainer::make_parameter_groups(model, {.weight_decay = kWeightDecay}));
   const torch::Tensor logits = model.forward(data.at("input").to(torch::kFloat64)).logits;
   at::binary_cross_entropy_with_logits(logits, data.at("target")).backward();
   optimizer->step(kLearningRate);
