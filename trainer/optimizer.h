@@ -1,4 +1,5 @@
-// Optimizers over flat parameter groups, each step one fused call per group. Read next: schedule.h, ema.h.
+// Optimizers over flat parameter groups, each step one fused call per group. Read next: schedule.h,
+// ema.h.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -17,7 +18,7 @@ struct OptimizerOptions {
   double momentum = 0.9;       // sgd
   bool is_nesterov = false;    // sgd
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double weight_decay = 0.0;   // decoupled in adamw, added to the gradient in sgd and adam
+  double weight_decay = 0.0;  // decoupled in adamw, added to the gradient in sgd and adam
 };
 
 // Parameters that share decay and lr factor, in registration order.
@@ -32,11 +33,11 @@ struct ParameterGroup {
 // Which parameters share a group.
 struct GroupOptions {
   double weight_decay = 0.0;
-  bool no_decay_for_norms_and_biases = true;   // parameters of one dimension, and ".bias"
-  std::vector<std::string> no_decay_keywords;  // nor for names that contain one of these
-  double layer_decay = 1.0;                    // factor of the lr from a layer to the one before
+  bool no_decay_for_norms_and_biases = true;        // parameters of one dimension, and ".bias"
+  std::vector<std::string> no_decay_keywords = {};  // nor for names that contain one of these
+  double layer_decay = 1.0;  // factor of the lr from a layer to the one before
   // Layers of all parameters, from 0 (models/layer_numbers.h); needed when layer_decay is not 1.
-  std::map<std::string, int64_t> layers;
+  std::map<std::string, int64_t> layers = {};
 };
 
 // Two groups, "decay" and "no_decay". With layer decay up to two of each layer, "layer_3_decay",
@@ -51,7 +52,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // One update with learning rate `lr` (times each group's lr_scale) from parameter.grad().
   virtual void step(double lr) = 0;
-  // State by name ("exp_avg.layer1.0.conv1.weight", "step"), for checkpoints; load checks names and shapes (DataError).
+  // State by name ("exp_avg.layer1.0.conv1.weight", "step"), for checkpoints; load checks names and
+  // shapes (DataError).
   virtual std::map<std::string, torch::Tensor> state() const = 0;
   virtual void load_state(const std::map<std::string, torch::Tensor>& state) = 0;
   const std::vector<ParameterGroup>& groups() const { return groups_; }
@@ -63,11 +65,12 @@ class Optimizer {
 };
 
 std::vector<std::string> list_optimizers();
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, std::vector<ParameterGroup> groups);
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options,
+                                          std::vector<ParameterGroup> groups);
 
-// Global L2 norm of all gradients: per-parameter norms in order, then the norm of those, in float32 on the device. When
-// max_norm > 0 and the norm is larger, gradients are scaled by max_norm / (norm + 1e-6) as torch.nn.utils.clip_grad_norm_ does.
-// Returns the norm before clipping.
+// Global L2 norm of all gradients: per-parameter norms in order, then the norm of those, in float32
+// on the device. When max_norm > 0 and the norm is larger, gradients are scaled by max_norm / (norm
+// + 1e-6) as torch.nn.utils.clip_grad_norm_ does. Returns the norm before clipping.
 double clip_grad_norm(const std::vector<ParameterGroup>& groups, double max_norm);
 
 }  // namespace podium::trainer
