@@ -242,9 +242,8 @@ MpiBackend::WorkPtr MpiBackend::tree_allreduce(at::Tensor flat, double scale) {
   const int size = getSize();
   check_sizes(flat.numel() % size == 0 && (size & (size - 1)) == 0, "tree_all_reduce", flat, flat);
   count_of(flat.numel() / 2, "tree_all_reduce");  // the largest block
-  const Tensor received = receive_buffers_.take(num_received(flat.numel(), levels_), flat);
-  return enqueue("tree_all_reduce", c10d::OpType::ALLREDUCE, {flat, received}, {flat},
-                 tree_stages(flat, received, scale, levels_));
+  return enqueue("tree_all_reduce", c10d::OpType::ALLREDUCE, {flat}, {flat},
+                 tree_stages(flat, scale, levels_, receive_buffer_));
 }
 
 void MpiBackend::use_two_levels(MPI_Comm node, MPI_Comm across) {

@@ -64,9 +64,9 @@ class MpiBackend : public c10d::Backend {
   WorkPtr enqueue(const std::string& name, c10d::OpType type, Tensors tensors, Tensors outputs,
                   std::vector<MpiOperation::Stage> stages, bool is_collective = true);
 
+  ReceiveBuffer receive_buffer_;  // outlives the engine's thread
   std::unique_ptr<MpiEngine> engine_;
   std::vector<TreeLevel> levels_;  // of tree_allreduce
-  ReceiveBuffers receive_buffers_;
 };
 
 }  // namespace podium::trainer

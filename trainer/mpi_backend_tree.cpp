@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "trainer/mpi_backend_session.h"
@@ -79,53 +80,41 @@ TreeLevel::TreeLevel(MPI_Comm the_comm) : comm(the_comm) {
   MPI_Comm_size(comm, &size);
 }
 
-int64_t num_received(int64_t num_elements, const std::vector<TreeLevel>& levels) {
-  int64_t largest = 0;
-  for (const TreeLevel& level : levels) {
-    const int64_t block = num_elements / level.size;
-    largest = std::max(largest, num_elements - block);
-    num_elements = block;
+at::Tensor ReceiveBuffer::take(int64_t num_elements, const at::Tensor& like) {
+  if (!buffer_.defined() || buffer_.numel() < num_elements ||
+      buffer_.scalar_type() != like.scalar_type()) {
+    buffer_ = at::empty({num_elements}, like.options());
   }
-  return largest;
+  return buffer_;
 }
 
-std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, const at::Tensor& received,
-                                             double scale, std::vector<TreeLevel> levels) {
-  std::vector<LevelData> all;
+std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scale,
+                                             const std::vector<TreeLevel>& levels,
+                                             ReceiveBuffer& buffer) {
+  // Shared by the stages; an operation that failed keeps it, because MPI may still write there.
+  const auto all = std::make_shared<std::vector<LevelData>>();
+  int64_t num_received = 0;
   Tensor part = flat;
-  for (TreeLevel& level : levels) {
-    all.push_back({level, part, received});
-    part = all.back().block(level.rank);
+  for (const TreeLevel& level : levels) {
+    all->push_back({level, part, {}});
+    part = all->back().block(level.rank);
+    num_received = std::max(num_received, all->back().part.numel() - part.numel());
   }
   std::vector<MpiOperation::Stage> stages;
-  for (size_t i = 0; i < all.size(); ++i) {
-    stages.push_back([=](Requests& requests) {
-      if (i > 0) sum_block(all[i - 1], 1.0);
-      post_exchange(all[i], requests);
+  for (size_t i = 0; i < all->size(); ++i) {
+    stages.push_back([=, &buffer](Requests& requests) {
+      if (i > 0) sum_block((*all)[i - 1], 1.0);
+      (*all)[i].received = buffer.take(num_received, flat);
+      post_exchange((*all)[i], requests);
     });
   }
-  for (size_t i = all.size(); i-- > 0;) {
-    stages.push_back([=, is_last_level = i + 1 == all.size()](Requests& requests) {
-      if (is_last_level) sum_block(all[i], scale);
-      post_gather(all[i], requests);
+  for (size_t i = all->size(); i-- > 0;) {
+    stages.push_back([=](Requests& requests) {
+      if (i + 1 == all->size()) sum_block((*all)[i], scale);
+      post_gather((*all)[i], requests);
     });
   }
   return stages;
-}
-
-at::Tensor ReceiveBuffers::take(int64_t num_elements, const at::Tensor& like) {
-  const std::lock_guard lock(mutex_);
-  const auto is_free = [](const Tensor& buffer) { return buffer.storage().use_count() == 1; };
-  for (const Tensor& buffer : buffers_) {
-    if (is_free(buffer) && buffer.numel() >= num_elements &&
-        buffer.scalar_type() == like.scalar_type()) {
-      return buffer.alias();
-    }
-  }
-  const auto unfit = std::find_if(buffers_.begin(), buffers_.end(), is_free);
-  if (unfit != buffers_.end()) buffers_.erase(unfit);
-  buffers_.push_back(at::empty({num_elements}, like.options()));
-  return buffers_.back().alias();
 }
 
 }  // namespace podium::trainer

@@ -5,7 +5,6 @@
 #include <ATen/core/Tensor.h>
 #include <mpi.h>
 
-#include <mutex>
 #include <vector>
 
 #include "trainer/mpi_backend_engine.h"
@@ -21,25 +20,23 @@ struct TreeLevel {
   int size = 1;
 };
 
-// Elements that tree_stages needs in `received`.
-int64_t num_received(int64_t num_elements, const std::vector<TreeLevel>& levels);
+// Memory for what arrives, used again by each operation: fresh pages cost more than the sum itself.
+// Threads: the engine's alone, which has one collective in flight.
+class ReceiveBuffer {
+ public:
+  // At least `num_elements` of the type and device of `like`, valid until the next call.
+  at::Tensor take(int64_t num_elements, const at::Tensor& like);
+
+ private:
+  at::Tensor buffer_;
+};
 
 // `flat` (n * ranks of all levels) contiguous becomes scale * its sum over all ranks. Each level
 // sums the block that the one before left to this rank, so that the last, between nodes, moves
 // least. Sent per rank and level of W ranks: 2 (W - 1) / W of what the level sums, as a ring
-// all-reduce. `received`: contiguous, num_received() elements, used up.
-std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, const at::Tensor& received,
-                                             double scale, std::vector<TreeLevel> levels);
-
-// Memory for what arrives, used again from step to step: fresh pages cost more than the sum itself.
-class ReceiveBuffers {
- public:
-  // At least `num_elements` of the type and device of `like`, held by no one else.
-  at::Tensor take(int64_t num_elements, const at::Tensor& like);
-
- private:
-  std::mutex mutex_;
-  std::vector<at::Tensor> buffers_;  // free when nothing else holds their storage
-};
+// all-reduce. `buffer` outlives the operation.
+std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scale,
+                                             const std::vector<TreeLevel>& levels,
+                                             ReceiveBuffer& buffer);
 
 }  // namespace podium::trainer
