@@ -169,7 +169,7 @@ class IdentityFixture : public ::testing::Test {
       ASSERT_TRUE(wait_for_step(workers, job.run_name, step, start)) << story << workers.output();
       const int rank = static_cast<int>(rng.below(static_cast<uint64_t>(world_size)));
       ASSERT_GT(workers.pid_of(rank), 0) << workers.output();
-      std::this_thread::sleep_for(std::chrono::milliseconds(rng.below(200)));
+      std::this_thread::sleep_for(std::chrono::milliseconds(rng.below(50)));
       ::kill(workers.pid_of(rank), SIGKILL);
       const MpiOutcome outcome = workers.wait();
       ASSERT_EQ(outcome.code, 128 + SIGKILL) << story << outcome.output;
@@ -177,11 +177,13 @@ class IdentityFixture : public ::testing::Test {
                            world_size, step);
       if (num_killed % 3 == 0) damage_newest_checkpoint(job.run_name, num_killed % 2 == 0);
     }
+    // A quick run may reach its end before the last signal; it is not taken up again then.
+    const int num_unfinished = is_done(run_dir(job.run_name)) ? num_kills - 1 : num_kills;
     MpiWorkers workers(next_world(), arguments({job}));
     const MpiOutcome outcome = workers.wait();
     ASSERT_EQ(outcome.code, 0) << story << outcome.output;
     const auto starts = manifest_of(job.run_name).at("starts");
-    ASSERT_EQ(static_cast<int>(starts.size()), num_kills + 1) << story;
+    ASSERT_EQ(static_cast<int>(starts.size()), num_unfinished + 1) << story;
     EXPECT_GT(starts.back().at("global_step"), 0) << story;
   }
 
