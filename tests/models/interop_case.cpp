@@ -2,10 +2,10 @@
 #include "interop_case.h"
 
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <cstdlib>
 
+#include "base/file.h"
 #include "models/batch_norm.h"
 #include "models/naming.h"
 #include "models/registry.h"
@@ -28,26 +28,13 @@ constexpr int64_t kBatchSize = 2;
 // measured by this share of the largest gradient of the model.
 constexpr double kGradientFloor = 1e-4;
 
-class Folder {
+class Folder : public TemporaryDirectory {
  public:
   explicit Folder(const std::string& name)
-      : path_(std::filesystem::path(::testing::TempDir()) /
-              fmt::format("podium_interop_{}_{}", ::getpid(), name)) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
+      : TemporaryDirectory(::testing::TempDir(), "podium_interop_" + name) {}
   std::string operator/(const std::string& name) const {
-    return (path_ / (name + ".safetensors")).string();
+    return (path() / (name + ".safetensors")).string();
   }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 ModelOptions options_of(const InteropCase& test) {

@@ -80,18 +80,26 @@ TEST(FullDisk, EarlierCheckpointStaysAndTheNextTryCounts) {
   verify_checkpoint(checkpoints / "step-000000003");
 }
 
+// ResNet-18 with a checkpoint after each step, in the folder "elsewhere".
+TrainOptions resnet_options(const fs::path& folder, int num_epochs) {
+  const fs::path data = pack_multi_label(folder, 30);
+  make_fold_file(data, 3);
+  TrainOptions options =
+      quick_options(folder, data,
+                    quick_recipe(fmt::format("train: {{epochs: {}, micro_batch_size: 8}}\n"
+                                             "checkpoint: {{every_steps: 1}}\n",
+                                             num_epochs)),
+                    "elsewhere");
+  options.overrides = {"model.name=resnet18"};
+  return options;
+}
+
 // Room for one checkpoint of ResNet-18 (134 MB with Adam's state) and the weights, not for two.
 TEST(FullDisk, TheRunGoesOnToTheSameWeights) {
   const TemporaryFolder folder;
-  const fs::path data = pack_multi_label(folder.path(), 30);
-  make_fold_file(data, 3);
   const SmallDisk disk(folder.path() / "disk", int64_t{215} << 20);
   if (!disk.is_mounted()) GTEST_SKIP() << kSkipped;
-  TrainOptions options = quick_options(folder.path(), data,
-                                       quick_recipe("train: {epochs: 3, micro_batch_size: 8}\n"
-                                                    "checkpoint: {every_steps: 1}\n"),
-                                       "elsewhere");
-  options.overrides = {"model.name=resnet18"};
+  TrainOptions options = resnet_options(folder.path(), 3);
   options.trial_name = "trial";
   train(options);
   const std::string weights = read_file(options.run_dir / "weights.safetensors");
@@ -112,15 +120,9 @@ TEST(FullDisk, TheRunGoesOnToTheSameWeights) {
 // before.
 TEST(FullDisk, AStopBySignalKeepsTheLastGoodCheckpoint) {
   const TemporaryFolder folder;
-  const fs::path data = pack_multi_label(folder.path(), 30);
-  make_fold_file(data, 3);
   const SmallDisk disk(folder.path() / "disk", int64_t{160} << 20);
   if (!disk.is_mounted()) GTEST_SKIP() << kSkipped;
-  TrainOptions options = quick_options(folder.path(), data,
-                                       quick_recipe("train: {epochs: 30, micro_batch_size: 8}\n"
-                                                    "checkpoint: {every_steps: 1}\n"),
-                                       "elsewhere");
-  options.overrides = {"model.name=resnet18"};
+  TrainOptions options = resnet_options(folder.path(), 30);
   options.run_dir = folder.path() / "disk" / "run";
   std::thread sender = send_when_training(options.run_dir, SIGUSR1);
   try {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "data_optim/cases.h"
+#include "tests/message_of.h"
 
 namespace podium::trainer {
 namespace {
@@ -120,16 +121,6 @@ TEST(Optimizer, RestoredStateContinuesToTheBit) {
   }
 }
 
-template <typename Call>
-std::string data_error(Call call) {
-  try {
-    call();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(Optimizer, ForeignStateIsNamed) {
   OptimizerOptions options;
   options.name = "adam";
@@ -138,13 +129,14 @@ TEST(Optimizer, ForeignStateIsNamed) {
   EXPECT_THAT(state, ::testing::Contains(::testing::Key("exp_avg.w")));
   EXPECT_THAT(state, ::testing::Contains(::testing::Key("step")));
   state["exp_avg.w"] = torch::zeros({3});
-  EXPECT_THAT(data_error([&] { adam->load_state(state); }),
+  EXPECT_THAT(message_of<DataError>([&] { adam->load_state(state); }),
               HasSubstr("\"exp_avg.w\" has shape (3), expected (3, 4)"));
   state.erase("exp_avg.w");
-  EXPECT_THAT(data_error([&] { adam->load_state(state); }), HasSubstr("no \"exp_avg.w\""));
+  EXPECT_THAT(message_of<DataError>([&] { adam->load_state(state); }),
+              HasSubstr("no \"exp_avg.w\""));
   state = adam->state();
   state["momentum.w"] = torch::zeros({3, 4});
-  EXPECT_THAT(data_error([&] { adam->load_state(state); }), HasSubstr("\"momentum.w\""));
+  EXPECT_THAT(message_of<DataError>([&] { adam->load_state(state); }), HasSubstr("\"momentum.w\""));
 }
 
 TEST(Optimizer, ZeroGradMakesGradientsUndefinedAndStepsThenChangeNothing) {

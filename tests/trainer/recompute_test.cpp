@@ -14,7 +14,8 @@
 
 #include "base/error.h"
 #include "models/batch_norm.h"
-#include "models/registry.h"
+#include "tests/message_of.h"
+#include "tests/trainer/family_case.h"
 #include "trainer/recipe_schema.h"
 #include "trainer/train.h"
 #include "trainer/train_loop.h"
@@ -25,30 +26,13 @@ namespace {
 using ::testing::HasSubstr;
 using torch::Tensor;
 
-struct Case {
-  const char* name;
-  int64_t image_size;
-  const char* head = "linear";
-};
-void PrintTo(const Case& value, std::ostream* stream) { *stream << value.name << value.head; }
+using Case = testing::FamilyCase;
 
 std::shared_ptr<models::VisionModel> make(const Case& value) {
   models::ModelOptions options;
-  options.name = value.name;
-  options.head = value.head;
-  options.num_classes = 3;
   options.drop_rate = 0.2;
   options.drop_path_rate = 0.3;
-  options.image_size = value.image_size;
-  options.head_options.dim = std::string(value.head) == "q2l" ? 32 : 0;
-  auto model = models::make_model(options, 1);
-  // Branches that start at zero would hide what happens in them.
-  const torch::NoGradGuard no_grad;
-  for (Tensor& parameter : model->parameters()) {
-    if (parameter.abs().max().item<double>() == 0) parameter.fill_(0.1);
-  }
-  model->train();
-  return model;
+  return testing::make(value, options);
 }
 
 struct Step {
@@ -116,9 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"cvt_13", 64}, Case{"resnet18", 64}, Case{"resnext50_32x4d", 64},
                       Case{"efficientnet_b0", 64}, Case{"tresnet_m", 64}, Case{"fpn_resnet18", 64},
                       Case{"resnet18", 64, "q2l"}),
-    [](const auto& test) {
-      return std::string(test.param.name) + (test.param.head[0] == 'q' ? "_q2l" : "");
-    });
+    testing::test_name);
 
 // The last blocks' outputs are read by the pooling too: gradients meet there.
 TEST(Recompute, OutputsThatAreReadTwiceGiveTheSameBits) {
@@ -253,28 +235,19 @@ TEST(Recompute, RunsOnceMoreForAllItsTensorsAndAgainForASecondBackward) {
   EXPECT_TRUE(torch::equal(input.grad(), first));
 }
 
-template <typename Call>
-std::string internal_error(Call call) {
-  try {
-    call();
-  } catch (const InternalError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(Recompute, BlocksThatSaveOtherTensorsAndChangedInputsAreNamed) {
   int num_runs = 0;
   const Tensor input = torch::randn({4}).requires_grad_(true);
   const Tensor output = models::recompute(
       input, [&num_runs](const Tensor& x) { return ++num_runs == 1 ? x.exp() * x : x.sin(); });
-  EXPECT_THAT(internal_error([&] { output.sum().backward(); }),
+  EXPECT_THAT(message_of<InternalError>([&] { output.sum().backward(); }),
               HasSubstr("second run saved 1 tensors, the first 3"));
 
   const Tensor scaled = input * 2;
   const Tensor squared = models::recompute(scaled, [](const Tensor& x) { return x.square(); });
   scaled.detach().add_(1);
-  EXPECT_THAT(internal_error([&] { squared.sum().backward(); }), HasSubstr("changed in place"));
+  EXPECT_THAT(message_of<InternalError>([&] { squared.sum().backward(); }),
+              HasSubstr("changed in place"));
 }
 
 TEST(Recompute, SynchronisedBatchNormsAreRefused) {

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "base/safetensors_file.h"
-#include "models/registry.h"
 #include "models/weights.h"
+#include "tests/trainer/family_case.h"
 #include "tests/trainer/train_test_util.h"
 #include "trainer/run_directory.h"
 #include "trainer/train_loop.h"
@@ -18,33 +18,12 @@ namespace {
 using torch::Tensor;
 using namespace testing;  // NOLINT: the shapes
 
-struct Case {
-  const char* name;
-  int64_t image_size;
-  const char* head = "linear";
-};
-void PrintTo(const Case& value, std::ostream* stream) { *stream << value.name << value.head; }
-
-std::string test_name(const ::testing::TestParamInfo<Case>& test) {
-  const std::string head = test.param.head;
-  return test.param.name + (head == "linear" ? "" : "_" + head);
-}
+using Case = FamilyCase;
 
 std::shared_ptr<models::VisionModel> make(const Case& value) {
   models::ModelOptions options;
-  options.name = value.name;
-  options.head = value.head;
-  options.num_classes = 3;
-  options.image_size = value.image_size;
-  options.head_options.dim = options.head == "linear" ? 0 : 32;
   options.head_options.drop_rate = 0;
-  auto model = models::make_model(options, 1);
-  const torch::NoGradGuard no_grad;
-  for (Tensor& parameter : model->parameters()) {
-    if (parameter.abs().max().item<double>() == 0) parameter.fill_(0.1);
-  }
-  model->train();
-  return model;
+  return testing::make(value, options);
 }
 
 Tensor images_of(const Case& value) {

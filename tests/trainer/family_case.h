@@ -1,0 +1,48 @@
+// A small model of each family, for tests that run over all of them.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include "models/registry.h"
+
+namespace podium::trainer::testing {
+
+struct FamilyCase {
+  const char* name;
+  int64_t image_size;
+  const char* head = "linear";
+};
+inline void PrintTo(const FamilyCase& value, std::ostream* stream) {
+  *stream << value.name << value.head;
+}
+
+inline std::string test_name(const ::testing::TestParamInfo<FamilyCase>& test) {
+  const std::string head = test.param.head;
+  return test.param.name + (head == "linear" ? "" : "_" + head);
+}
+
+// In training mode, for 3 classes; `options` adds rates of dropout.
+inline std::shared_ptr<models::VisionModel> make(const FamilyCase& value,
+                                                 models::ModelOptions options) {
+  options.name = value.name;
+  options.head = value.head;
+  options.num_classes = 3;
+  options.image_size = value.image_size;
+  options.head_options.dim = options.head == "linear" ? 0 : 32;
+  auto model = models::make_model(options, 1);
+  // Branches that start at zero would hide what happens in them.
+  const torch::NoGradGuard no_grad;
+  for (torch::Tensor& parameter : model->parameters()) {
+    if (parameter.abs().max().item<double>() == 0) parameter.fill_(0.1);
+  }
+  model->train();
+  return model;
+}
+
+}  // namespace podium::trainer::testing
