@@ -1,6 +1,6 @@
 # podium_room(NAME [TORCH] [LINK libs...]): a static library from every .cpp of the current folder.
-# podium_room_tests(ROOM [TORCH] [TIMEOUT s] [SOURCES ...] [LINK libs...] [LABELS ...]): one GoogleTest binary of
-# tests/ROOM/*_test.cpp; a case may take 300 s unless TIMEOUT says otherwise.
+# podium_room_tests(ROOM [TORCH] [TIMEOUT s] [SOURCES ...] [LINK libs...] [LABELS ...] [ENVIRONMENT NAME=VALUE]): one GoogleTest
+# binary of tests/ROOM/*_test.cpp; a case may take 300 s unless TIMEOUT says otherwise.
 #
 # Two precompiled headers serve all: podium_pch (standard library, fmt, JSON) and podium_torch_pch (libtorch besides).
 
@@ -35,7 +35,7 @@ function(podium_room name)
 endfunction()
 
 function(podium_room_tests name)
-  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "TIMEOUT;ENVIRONMENT" "SOURCES;LINK;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -55,5 +55,5 @@ function(podium_room_tests name)
     PODIUM_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data" PODIUM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     PODIUM_BINARY="$<TARGET_FILE_DIR:podium>/podium")
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENVIRONMENT}")
 endfunction()
