@@ -4,17 +4,15 @@
 // PODIUM_BENCH_FOLDER the images and labels.csv are left in that folder, for others to read
 // (loader_side_by_side.py).
 #include <benchmark/benchmark.h>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <opencv2/imgcodecs.hpp>
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "bench/bench_images.h"
 #include "data_shards/augment_policy.h"
 #include "data_shards/decode.h"
 #include "data_shards/loader.h"
@@ -24,52 +22,6 @@ namespace podium::data_shards {
 namespace {
 
 constexpr int kNumImages = 256;
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// Waves of many lengths with falling amplitude (as photographs have) and a few edges and some
-// grain.
-std::vector<uint8_t> render_jpeg(int number, int side) {
-  Rng rng(static_cast<uint64_t>(number), RandomPurpose::kDemo);
-  cv::Mat image(side, side, CV_8UC3, cv::Scalar::all(0));
-  struct Wave {
-    double x, y, phase, amplitude, colour[3];
-  };
-  std::vector<Wave> waves(24);
-  for (size_t i = 0; i < waves.size(); ++i) {
-    const double frequency = 0.01 * std::pow(1.22, static_cast<double>(i));
-    const double angle = rng.uniform(0, 6.28);
-    waves[i] = {frequency * std::cos(angle),
-                frequency * std::sin(angle),
-                rng.uniform(0, 6.28),
-                30 / (1 + 0.25 * static_cast<double>(i)),
-                {rng.uniform(0.7, 1), rng.uniform(0.7, 1), rng.uniform(0.7, 1)}};
-  }
-  for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < side; ++x) {
-      const double grain = 10 * rng.normal();
-      const double edge = (x / 37 + y / 29 + number) % 2 ? 30 : 0;
-      for (int channel = 0; channel < 3; ++channel) {
-        double value = 110 + edge + grain;
-        for (const Wave& wave : waves) {
-          value += wave.amplitude * wave.colour[channel] *
-                   std::sin(wave.x * x + wave.y * y + wave.phase);
-        }
-        image.at<cv::Vec3b>(y, x)[channel] = cv::saturate_cast<uint8_t>(value);
-      }
-    }
-  }
-  std::vector<uint8_t> bytes;
-  cv::imencode(".jpg", image, bytes, {cv::IMWRITE_JPEG_QUALITY, 90});
-  return bytes;
-}
 
 const std::vector<std::string>& jpegs() {
   static const std::vector<std::string> list = [] {
@@ -84,8 +36,7 @@ const std::vector<std::string>& jpegs() {
       return result;
     }
     for (int i = 0; i < 32; ++i) {
-      const std::vector<uint8_t> bytes = render_jpeg(i, 256);
-      result.emplace_back(bytes.begin(), bytes.end());
+      result.push_back(render_jpeg(i, 256));
     }
     return result;
   }();
@@ -115,11 +66,6 @@ std::vector<OpSpec> augmented_ops() {
   std::vector<OpSpec> ops = training_ops();
   ops.insert(ops.end() - 1, {make_op("rand_augment"), make_op("cutout", {{"factor", 0.25}})});
   return ops;
-}
-
-void report(benchmark::State& state, double num_images, double cpu) {
-  state.counters["images_per_cpu_second"] = num_images / cpu;
-  state.counters["images_per_second"] = benchmark::Counter(num_images, benchmark::Counter::kIsRate);
 }
 
 void full_decode(benchmark::State& state) {

@@ -2,7 +2,6 @@
 #include "data_shards/decode_jpeg.h"
 
 #include <fmt/format.h>
-#include <jerror.h>
 
 #include <algorithm>
 
@@ -10,9 +9,6 @@
 
 namespace podium::data_shards {
 namespace {
-
-// Warnings that say nothing about the pixels.
-bool is_harmless(int code) { return code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM; }
 
 // CMYK -> RGB in place of the first three bytes of each pixel. Adobe's files hold the inverted
 // values.
@@ -26,25 +22,31 @@ void convert_cmyk(const uint8_t* source, uint8_t* target, size_t num_pixels, boo
   }
 }
 
+// The pixels of the reduced image that cover `region`.
+PixelRect reduced(const PixelRect& region, int denominator, int width, int height) {
+  const auto up = [&](int length) { return (length + denominator - 1) / denominator; };
+  const int left = region.x / denominator;
+  const int top = region.y / denominator;
+  return {left, top, std::min(up(width), up(region.x + region.width)) - left,
+          std::min(up(height), up(region.y + region.height)) - top};
+}
+
+// `shown` with the pixels around it that smooth upsampling of the colour looks at, so that the edge
+// of a crop is as in a full decode: one row (rows are cut exactly), and two columns.
+PixelRect with_surroundings(const PixelRect& shown, int width, int height) {
+  // Of narrower images libjpeg repeats the colours instead.
+  constexpr int kLeastSmoothed = 5;
+  const int right = std::min(width, std::max(shown.x + shown.width + 2, kLeastSmoothed));
+  const int left = std::max(0, std::min(shown.x - 2, right - kLeastSmoothed));
+  const int top = std::max(0, shown.y - 1);
+  return {left, top, right - left, std::min(height, shown.y + shown.height + 1) - top};
+}
+
 }  // namespace
 
-void JpegDecoder::on_error(j_common_ptr info) {
-  auto* error = reinterpret_cast<ErrorManager*>(info->err);
-  error->base.format_message(info, error->message);
-  std::longjmp(error->jump, 1);
-}
-
-// libjpeg replaces what it cannot read by gray and only warns; such an image must not reach
-// training.
-void JpegDecoder::on_message(j_common_ptr info, int level) {
-  if (level < 0 && !is_harmless(info->err->msg_code)) on_error(info);
-}
-
 JpegDecoder::JpegDecoder() {
-  info_.err = jpeg_std_error(&error_.base);
-  error_.base.error_exit = &JpegDecoder::on_error;
-  error_.base.emit_message = &JpegDecoder::on_message;
-  if (setjmp(error_.jump)) throw InternalError(std::string("libjpeg: ") + error_.message);
+  info_.err = errors_.install();
+  if (setjmp(errors_.jump)) throw InternalError(std::string("libjpeg: ") + errors_.message);
   jpeg_create_decompress(&info_);
 }
 
@@ -54,13 +56,23 @@ void JpegDecoder::fail() {
   jpeg_abort_decompress(&info_);
   is_header_read_ = false;
   throw DataError(fmt::format(
-      "cannot decode the image: {}; replace the file, or --on_bad_sample=skip", error_.message));
+      "cannot decode the image: {}; replace the file, or --on_bad_sample=skip", errors_.message));
 }
 
 bool JpegDecoder::read_header(std::string_view encoded) {
-  if (setjmp(error_.jump)) return false;
+  if (setjmp(errors_.jump)) return false;
   jpeg_abort_decompress(&info_);
+  info_.src = memory_source_;
   jpeg_mem_src(&info_, reinterpret_cast<const unsigned char*>(encoded.data()), encoded.size());
+  memory_source_ = info_.src;
+  jpeg_read_header(&info_, TRUE);
+  return true;
+}
+
+bool JpegDecoder::read_part_header() {
+  if (setjmp(errors_.jump)) return false;
+  jpeg_abort_decompress(&info_);
+  part_.attach(&info_);
   jpeg_read_header(&info_, TRUE);
   return true;
 }
@@ -71,7 +83,7 @@ void JpegDecoder::open(std::string_view encoded) {
 }
 
 bool JpegDecoder::start(int denominator) {
-  if (setjmp(error_.jump)) return false;
+  if (setjmp(errors_.jump)) return false;
   const bool is_cmyk = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
   info_.out_color_space = is_cmyk ? JCS_CMYK : JCS_RGB;
   info_.scale_num = 1;
@@ -82,7 +94,7 @@ bool JpegDecoder::start(int denominator) {
 
 bool JpegDecoder::read_rows(int num_rows_before, int num_rows, JDIMENSION first_column,
                             JDIMENSION num_columns) {
-  if (setjmp(error_.jump)) return false;
+  if (setjmp(errors_.jump)) return false;
   column_ = first_column;
   num_columns_ = num_columns;
   jpeg_crop_scanline(&info_, &column_, &num_columns_);
@@ -98,7 +110,7 @@ bool JpegDecoder::read_rows(int num_rows_before, int num_rows, JDIMENSION first_
 }
 
 bool JpegDecoder::read_to_end() {
-  if (setjmp(error_.jump)) return false;
+  if (setjmp(errors_.jump)) return false;
   info_.out_color_space = info_.jpeg_color_space;
   info_.scale_num = 1;
   info_.scale_denom = 8;
@@ -118,37 +130,55 @@ void JpegDecoder::check(std::string_view encoded) {
   if (!read_to_end()) fail();
 }
 
-DecodedRegion JpegDecoder::decode(std::string_view encoded, const PixelRect& region,
+bool JpegDecoder::decode_part(std::string_view encoded, const PixelRect& shown, int denominator) {
+  const PixelRect around = with_surroundings(shown, (width() + denominator - 1) / denominator,
+                                             (height() + denominator - 1) / denominator);
+  const int left = around.x * denominator;
+  const int top = around.y * denominator;
+  const PixelRect needed = {left, top, std::min(width() - left, around.width * denominator),
+                            std::min(height() - top, around.height * denominator)};
+  if (!part_.choose(info_, encoded, needed)) return false;
+  is_header_read_ = false;
+  if (!read_part_header() || !start(denominator)) return false;
+  const int x = part_.x() / denominator;  // exact: parts begin at whole blocks
+  const int y = part_.y() / denominator;
+  if (!read_rows(shown.y - y, shown.height, static_cast<JDIMENSION>(around.x - x),
+                 static_cast<JDIMENSION>(around.width))) {
+    return false;
+  }
+  column_ += static_cast<JDIMENSION>(x);
+  return true;
+}
+
+bool JpegDecoder::decode_from_top(std::string_view encoded, const PixelRect& shown,
                                   int denominator) {
   if (!is_header_read_) open(encoded);
   is_header_read_ = false;
-  if (!start(denominator)) fail();
-  const int width = static_cast<int>(info_.output_width);
-  const int height = static_cast<int>(info_.output_height);
-  const int left = region.x / denominator;
-  const int top = region.y / denominator;
-  const int right = std::min(width, (region.x + region.width + denominator - 1) / denominator);
-  const int bottom = std::min(height, (region.y + region.height + denominator - 1) / denominator);
-  // Smooth upsampling of the colour looks one column to each side; two more columns keep the edge
-  // of the crop as in a full decode.
-  const int safe_left = std::max(0, left - 2);
-  const int safe_right = std::min(width, right + 2);
-  const bool is_cmyk = info_.out_color_space == JCS_CMYK;
-  const bool is_inverted = info_.saw_Adobe_marker;
-  if (!read_rows(top, bottom - top, static_cast<JDIMENSION>(safe_left),
-                 static_cast<JDIMENSION>(safe_right - safe_left))) {
+  if (!start(denominator)) return false;
+  const PixelRect around = with_surroundings(shown, static_cast<int>(info_.output_width),
+                                             static_cast<int>(info_.output_height));
+  return read_rows(shown.y, shown.height, static_cast<JDIMENSION>(around.x),
+                   static_cast<JDIMENSION>(around.width));
+}
+
+DecodedRegion JpegDecoder::decode(std::string_view encoded, const PixelRect& region,
+                                  int denominator) {
+  if (!is_header_read_) open(encoded);
+  const PixelRect shown = reduced(region, denominator, width(), height());
+  // What a part has against it libjpeg shall say of the whole.
+  if (!decode_part(encoded, shown, denominator) && !decode_from_top(encoded, shown, denominator)) {
     fail();
   }
   const int num_columns = static_cast<int>(num_columns_);
   cv::Mat rows;
-  if (is_cmyk) {
-    rows.create(bottom - top, num_columns, CV_8UC3);
-    convert_cmyk(pixels_.data(), rows.data, rows.total(), is_inverted);
+  if (info_.out_color_space == JCS_CMYK) {
+    rows.create(shown.height, num_columns, CV_8UC3);
+    convert_cmyk(pixels_.data(), rows.data, rows.total(), info_.saw_Adobe_marker);
   } else {
-    rows = cv::Mat(bottom - top, num_columns, CV_8UC3, pixels_.data());
+    rows = cv::Mat(shown.height, num_columns, CV_8UC3, pixels_.data());
   }
-  const int inset = left - static_cast<int>(column_);
-  return {rows.colRange(inset, inset + right - left), left, top, denominator};
+  const int inset = shown.x - static_cast<int>(column_);
+  return {rows.colRange(inset, inset + shown.width), shown.x, shown.y, denominator};
 }
 
 }  // namespace podium::data_shards

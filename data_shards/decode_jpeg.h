@@ -1,25 +1,17 @@
-// libjpeg-turbo behind C++ errors. Read next: decode.cpp.
+// libjpeg-turbo behind C++ errors. Read next: jpeg_part.h, decode.cpp.
 #pragma once
 
-// jpeglib.h needs FILE and size_t before it.
-// clang-format off
-#include <cstddef>
-#include <cstdio>
-#include <jpeglib.h>
-// clang-format on
-
-#include <csetjmp>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
 #include "data_shards/decode.h"
+#include "data_shards/jpeg_errors.h"
+#include "data_shards/jpeg_part.h"
 
 namespace podium::data_shards {
 
-// One reusable decompressor, strict: what libjpeg only warns of is a DataError, because it fills
-// what it cannot read with gray. Every call that enters libjpeg arms the jump target first; no
-// frame with a destructor lies between.
+// One reusable decompressor, strict (jpeg_errors.h).
 class JpegDecoder {
  public:
   JpegDecoder();
@@ -29,34 +21,37 @@ class JpegDecoder {
 
   // Reads the header. Errors (of all calls): DataError "cannot decode the image: REASON; ...".
   void open(std::string_view encoded);
+  // Valid after open() and check().
   int width() const { return static_cast<int>(info_.image_width); }
   int height() const { return static_cast<int>(info_.image_height); }
+  // Decodes from the top of the image to the region's last row; where the file has restart markers
+  // (JpegPart) only the segments that the region touches, so that damage elsewhere goes unseen.
   DecodedRegion decode(std::string_view encoded, const PixelRect& region, int denominator);
   // Decodes all entropy-coded data up to the end of the image, at an eighth of the size, and
-  // forgets the pixels. width() and height() are valid afterwards.
+  // forgets the pixels.
   void check(std::string_view encoded);
 
  private:
-  struct ErrorManager {
-    jpeg_error_mgr base;  // first, because libjpeg hands back a pointer to it
-    std::jmp_buf jump;
-    char message[JMSG_LENGTH_MAX];
-  };
-  static void on_error(j_common_ptr info);
-  static void on_message(j_common_ptr info, int level);
-  // False when libjpeg has failed; the reason is in error_.message.
+  // False when libjpeg has failed; the reason is in errors_.message.
   bool read_header(std::string_view encoded);
+  bool read_part_header();
   bool start(int denominator);
   bool read_to_end();
   bool read_rows(int num_rows_before, int num_rows, JDIMENSION first_column,
                  JDIMENSION num_columns);
+  // `shown` in px of the reduced image. False when there is no such part or libjpeg has failed.
+  bool decode_part(std::string_view encoded, const PixelRect& shown, int denominator);
+  bool decode_from_top(std::string_view encoded, const PixelRect& shown, int denominator);
   [[noreturn]] void fail();
 
   jpeg_decompress_struct info_{};
-  ErrorManager error_{};
+  JpegErrors errors_{};
+  jpeg_source_mgr* memory_source_ = nullptr;  // libjpeg's own
+  JpegPart part_;
   bool is_header_read_ = false;
   std::vector<uint8_t> pixels_;  // rows of the last region
-  JDIMENSION column_ = 0;  // first and number of columns that libjpeg has delivered: whole blocks
+  // First and number of columns that libjpeg has delivered: whole blocks. px of the reduced image.
+  JDIMENSION column_ = 0;
   JDIMENSION num_columns_ = 0;
 };
 

@@ -47,6 +47,15 @@ void check_options(const PackOptions& options) {
   if (rewrite.jpeg_quality < 1 || rewrite.jpeg_quality > 100) {
     throw UsageError(fmt::format("--jpeg_quality={}: expected 1 to 100", rewrite.jpeg_quality));
   }
+  if (rewrite.jpeg_restart_px < 0) {
+    throw UsageError(
+        fmt::format("--jpeg_restart_px={}: expected 0 (none) or the px between two "
+                    "markers",
+                    rewrite.jpeg_restart_px));
+  }
+  if (rewrite.jpeg_restart_px > 0 && rewrite.decode) {
+    throw UsageError("--decode stores no JPEGs: --jpeg_restart_px does not go with it");
+  }
   if (options.max_shard_bytes < 2 * kTarRecord) {
     throw UsageError(fmt::format("--max_shard_bytes is {}, but {} is the least",
                                  options.max_shard_bytes, 2 * kTarRecord));

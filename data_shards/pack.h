@@ -34,6 +34,7 @@ struct ImageRewrite {
   int max_side = 0;         // 0: any; larger images are reduced, keeping their shape
   bool is_upright = false;  // turn by the EXIF orientation
   int jpeg_quality = 95;    // of JPEGs that are encoded anew
+  int jpeg_restart_px = 0;  // JPEGs get restart markers so many px apart or less; 0: as they are
   bool changes_pixels() const { return resize_width > 0 || max_side > 0; }
 };
 

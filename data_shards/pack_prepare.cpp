@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "data_shards/dataset_files.h"
 #include "data_shards/exif.h"
+#include "data_shards/jpeg_restarts.h"
 #include "data_shards/npy_format.h"
 #include "data_shards/pack_image.h"
 #include "data_shards/pack_rewrite.h"
@@ -47,6 +48,9 @@ class Preparer {
       RewrittenImage rewritten = rewrite_image(rewrite_, bytes, info, orientation);
       bytes = std::move(rewritten.bytes);
       info = std::move(rewritten.info);
+    }
+    if (rewrite_.jpeg_restart_px > 0 && info.extension == "jpg") {
+      bytes = with_restart_markers(bytes, rewrite_.jpeg_restart_px);
     }
     const std::string extension = role.empty() ? info.extension : role + "." + info.extension;
     add_member(extension, std::move(bytes), info.width, info.height);

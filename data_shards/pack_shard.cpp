@@ -76,7 +76,7 @@ std::string shard_input_digest(const PackPlan& plan, const PackOptions& options,
   for (const int64_t value :
        {int64_t{rewrite.decode}, int64_t{rewrite.resize_width}, int64_t{rewrite.resize_height},
         int64_t{rewrite.max_side}, int64_t{rewrite.is_upright}, int64_t{rewrite.jpeg_quality},
-        options.max_shard_bytes, static_cast<int64_t>(options.rle_order),
+        int64_t{rewrite.jpeg_restart_px}, options.max_shard_bytes, static_cast<int64_t>(options.rle_order),
         static_cast<int64_t>(options.overlap), static_cast<int64_t>(options.crowd)}) {
     add_number(value);
   }

@@ -230,10 +230,11 @@ void describe_labels(const PackOptions& options, const std::vector<PackedShard>&
 }  // namespace
 
 std::vector<PackedShard> index_tars(const PackOptions& options, PackWork* work, PackPlan* plan) {
-  if (options.rewrite.decode || options.rewrite.changes_pixels() || options.rewrite.is_upright) {
+  if (options.rewrite.decode || options.rewrite.changes_pixels() || options.rewrite.is_upright ||
+      options.rewrite.jpeg_restart_px > 0) {
     throw UsageError(
-        "existing tars are not rewritten: --decode, --resize, --max_side and --exif do "
-        "not go with --layout=webdataset");
+        "existing tars are not rewritten: --decode, --resize, --max_side, --exif and "
+        "--jpeg_restart_px do not go with --layout=webdataset");
   }
   const std::vector<fs::path> tars = list_tars(options.input);
   Progress progress("indexing", tars.size(), "tars");

@@ -114,6 +114,7 @@ void run_pack(const Invocation& invocation) {
   options.rewrite.max_side = FLAGS_max_side;
   options.rewrite.is_upright = FLAGS_exif == "apply";
   options.rewrite.jpeg_quality = FLAGS_jpeg_quality;
+  options.rewrite.jpeg_restart_px = FLAGS_jpeg_restart_px;
   options.rle_order = kRleOrders.at(FLAGS_rle_order);
   options.overlap = kOverlaps.at(FLAGS_overlap);
   options.crowd = kCrowds.at(FLAGS_crowd);
@@ -252,7 +253,11 @@ Command pack_command() {
                       "pixels.",
               .choices = {"ignore", "apply"}},
              {.name = "jpeg_quality",
-              .help = "Of JPEGs that are encoded anew after a change of size, 1 to 100."}}},
+              .help = "Of JPEGs that are encoded anew after a change of size, 1 to 100."},
+             {.name = "jpeg_restart_px",
+              .help =
+                  "Repack JPEGs without loss, with restart markers at most so many px apart, "
+                  "so that random crops decode only their part; 32 is a good value, 0: none."}}},
            {"output",
             {{.name = "output", .help = "Folder of the new data set.", .is_required = true},
              {.name = "prefix", .help = "Shards are named PREFIX-000000.tar."},

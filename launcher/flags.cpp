@@ -18,6 +18,7 @@ DEFINE_bool(decode, false, "store pixels");
 DEFINE_string(resize, "", "WIDTHxHEIGHT or SIDE");
 DEFINE_int32(max_side, 0, "px");
 DEFINE_int32(jpeg_quality, 95, "quality");
+DEFINE_int32(jpeg_restart_px, 0, "px");
 DEFINE_string(exif, "ignore", "ignore or apply");
 DEFINE_string(overlap, "later", "later or smaller");
 DEFINE_string(crowd, "class", "class, ignore or skip");

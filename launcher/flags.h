@@ -19,6 +19,7 @@ DECLARE_bool(decode);
 DECLARE_string(resize);
 DECLARE_int32(max_side);
 DECLARE_int32(jpeg_quality);
+DECLARE_int32(jpeg_restart_px);
 DECLARE_string(exif);
 DECLARE_string(overlap);
 DECLARE_string(crowd);

@@ -208,6 +208,49 @@ TEST(PackRewrite, MaskIsResizedWithItsImage) {
   EXPECT_EQ(dataset->sample(0).members[0].width, 6);
 }
 
+// Same pixels, smaller than what OpenCV encodes, the same bytes with any number of threads; images
+// of other kinds stay as they are.
+TEST(PackRewrite, RestartMarkersKeepPixels) {
+  const TestFolder folder;
+  add_fixture(folder, "progressive_75x53.jpg");
+  add_fixture(folder, "rgb_32x24.png");
+  write_image(folder / "in/large.jpg", 90, 150, 1);
+  PackOptions options = folder_options(folder);
+  options.rewrite.jpeg_restart_px = 32;
+  pack(options);
+  options.output = folder / "again";
+  options.num_threads = 1;
+  pack(options);
+  EXPECT_EQ(read_file(folder / "out/data-000000.tar"), read_file(folder / "again/data-000000.tar"));
+  for (const std::string name : {"progressive_75x53.jpg", "rgb_32x24.png", "large.jpg"}) {
+    const std::string original = read_file(folder / "in" / name);
+    const Member stored = image_of(folder / "out", fs::path(name).stem());
+    EXPECT_EQ(stored.bytes != original, fs::path(name).extension() == ".jpg") << name;
+    EXPECT_EQ(largest_difference(pixels_of(stored), pixels_of({{}, original})), 0) << name;
+  }
+  VerifyOptions verify_options;
+  verify_options.data = folder / "out";
+  EXPECT_TRUE(verify(verify_options).bad_samples.empty());
+  options.rewrite.decode = true;
+  EXPECT_THAT(message_of<UsageError>([&] { pack(options); }),
+              HasSubstr("--jpeg_restart_px does not go with it"));
+}
+
+// Sizes are changed first.
+TEST(PackRewrite, RestartMarkersOfReducedImages) {
+  const TestFolder folder;
+  write_image(folder / "in/large.jpg", 60, 90, 1);
+  PackOptions options = folder_options(folder);
+  options.rewrite.max_side = 45;
+  pack(options);
+  const Member plain = image_of(folder / "out", "large");
+  options.rewrite.jpeg_restart_px = 16;
+  pack(options);
+  const Member marked = image_of(folder / "out", "large");
+  EXPECT_NE(marked.bytes, plain.bytes);
+  EXPECT_EQ(largest_difference(pixels_of(marked), pixels_of(plain)), 0);
+}
+
 TEST(PackRewrite, ContradictingSizesAreRefused) {
   const TestFolder folder;
   write_image(folder / "in/a.png", 8, 8, 1);

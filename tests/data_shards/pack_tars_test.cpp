@@ -202,6 +202,8 @@ TEST(PackTars, BadTarsAreNamed) {
   PackOptions options = options_for(folder);
   options.rewrite.decode = true;
   EXPECT_THAT(message_of<UsageError>([&] { pack(options); }), HasSubstr("not rewritten"));
+  options.rewrite = {.jpeg_restart_px = 32};
+  EXPECT_THAT(message_of<UsageError>([&] { pack(options); }), HasSubstr("--jpeg_restart_px"));
 }
 
 // Runs a Python script with webdataset; false when it is not installed.
