@@ -1,29 +1,26 @@
-// Images per second of the loader and of its parts, on rendered 256 px JPEGs (quality 90, 4:2:0,
+// Images per second of the loader and of its parts, on rendered JPEGs of 256 px (quality 90, 4:2:0,
 // about 24 kB), or on the .jpg files of the folder PODIUM_BENCH_JPEGS. "per CPU-second" counts the
-// CPU time of all threads of the process: the figure to compare between machines under load. With
-// PODIUM_BENCH_FOLDER the images and labels.csv are left in that folder, for others to read
-// (loader_side_by_side.py).
+// CPU time of all threads of the process: the figure to compare between machines under load.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <opencv2/imgcodecs.hpp>
 
-#include "base/file.h"
 #include "base/rng.h"
+#include "bench/rendered_jpegs.h"
 #include "data_shards/augment_policy.h"
 #include "data_shards/decode.h"
+#include "data_shards/decode_jpeg.h"
 #include "data_shards/loader.h"
 #include "data_shards/resample.h"
 
 namespace podium::data_shards {
 namespace {
 
-constexpr int kNumImages = 256;
+constexpr int kNumImages = 256;  // in the packed set
 
 double cpu_seconds() {
   rusage usage{};
@@ -34,59 +31,11 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// Waves of many lengths with falling amplitude (as photographs have) and a few edges and some
-// grain.
-std::vector<uint8_t> render_jpeg(int number, int side) {
-  Rng rng(static_cast<uint64_t>(number), RandomPurpose::kDemo);
-  cv::Mat image(side, side, CV_8UC3, cv::Scalar::all(0));
-  struct Wave {
-    double x, y, phase, amplitude, colour[3];
-  };
-  std::vector<Wave> waves(24);
-  for (size_t i = 0; i < waves.size(); ++i) {
-    const double frequency = 0.01 * std::pow(1.22, static_cast<double>(i));
-    const double angle = rng.uniform(0, 6.28);
-    waves[i] = {frequency * std::cos(angle),
-                frequency * std::sin(angle),
-                rng.uniform(0, 6.28),
-                30 / (1 + 0.25 * static_cast<double>(i)),
-                {rng.uniform(0.7, 1), rng.uniform(0.7, 1), rng.uniform(0.7, 1)}};
-  }
-  for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < side; ++x) {
-      const double grain = 10 * rng.normal();
-      const double edge = (x / 37 + y / 29 + number) % 2 ? 30 : 0;
-      for (int channel = 0; channel < 3; ++channel) {
-        double value = 110 + edge + grain;
-        for (const Wave& wave : waves) {
-          value += wave.amplitude * wave.colour[channel] *
-                   std::sin(wave.x * x + wave.y * y + wave.phase);
-        }
-        image.at<cv::Vec3b>(y, x)[channel] = cv::saturate_cast<uint8_t>(value);
-      }
-    }
-  }
-  std::vector<uint8_t> bytes;
-  cv::imencode(".jpg", image, bytes, {cv::IMWRITE_JPEG_QUALITY, 90});
-  return bytes;
-}
-
 const std::vector<std::string>& jpegs() {
   static const std::vector<std::string> list = [] {
     std::vector<std::string> result;
-    if (const char* folder = std::getenv("PODIUM_BENCH_JPEGS")) {
-      std::vector<std::filesystem::path> files;
-      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        if (entry.path().extension() == ".jpg") files.push_back(entry.path());
-      }
-      std::sort(files.begin(), files.end());
-      for (const auto& file : files) result.push_back(read_file(file));
-      return result;
-    }
-    for (int i = 0; i < 32; ++i) {
-      const std::vector<uint8_t> bytes = render_jpeg(i, 256);
-      result.emplace_back(bytes.begin(), bytes.end());
-    }
+    if (const char* folder = std::getenv("PODIUM_BENCH_JPEGS")) return read_jpegs(folder);
+    for (int i = 0; i < 32; ++i) result.push_back(rendered_jpeg(i, 256));
     return result;
   }();
   return list;
@@ -121,6 +70,26 @@ void report(benchmark::State& state, double num_images, double cpu) {
   state.counters["images_per_cpu_second"] = num_images / cpu;
   state.counters["images_per_second"] = benchmark::Counter(num_images, benchmark::Counter::kIsRate);
 }
+
+// Entropy decoding into coefficients and nothing else: no decoder of whole JPEGs can be faster.
+void huffman_only(benchmark::State& state) {
+  jpeg_decompress_struct info{};
+  jpeg_error_mgr errors{};
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_decompress(&info);
+  size_t i = 0;
+  const double start = (jpegs(), cpu_seconds());
+  for (auto _ : state) {
+    const std::string& bytes = jpegs()[i++ % jpegs().size()];
+    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    jpeg_read_header(&info, TRUE);
+    benchmark::DoNotOptimize(jpeg_read_coefficients(&info));
+    jpeg_abort_decompress(&info);
+  }
+  report(state, static_cast<double>(i), cpu_seconds() - start);
+  jpeg_destroy_decompress(&info);
+}
+BENCHMARK(huffman_only);
 
 void full_decode(benchmark::State& state) {
   ImageDecoder decoder;
@@ -184,14 +153,17 @@ void resample_one_thread(benchmark::State& state) {
 }
 BENCHMARK(resample_one_thread);
 
-// A packed data set in a temporary folder, made once and removed at the end.
+// The packed data set PODIUM_BENCH_PACKED, or one in a temporary folder, made once and removed at
+// the end.
 class PackedImages {
  public:
   PackedImages() {
-    const char* given = std::getenv("PODIUM_BENCH_FOLDER");
+    if (const char* packed = std::getenv("PODIUM_BENCH_PACKED")) {
+      dataset = Dataset::open(packed);
+      return;
+    }
     std::string pattern = (std::filesystem::temp_directory_path() / "podium_bench_XXXXXX").string();
-    folder_ = given != nullptr ? given : ::mkdtemp(pattern.data());
-    is_kept_ = given != nullptr;
+    folder_ = ::mkdtemp(pattern.data());
     std::ofstream csv(folder_ / "labels.csv");
     csv << "img_id,img_path,a\n";
     for (int i = 0; i < kNumImages; ++i) {
@@ -210,13 +182,12 @@ class PackedImages {
   }
   ~PackedImages() {
     std::error_code ignored;
-    if (!is_kept_) std::filesystem::remove_all(folder_, ignored);
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
   }
   std::shared_ptr<const Dataset> dataset;
 
  private:
   std::filesystem::path folder_;
-  bool is_kept_ = false;
 };
 
 // Batches of 64 by as many threads as the argument says.
@@ -240,8 +211,8 @@ void loader(benchmark::State& state, const std::vector<OpSpec>& ops) {
   for (auto _ : state) num_images += batches.next()->size();
   report(state, static_cast<double>(num_images), cpu_seconds() - start);
 }
-BENCHMARK_CAPTURE(loader, plain, training_ops())->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
-BENCHMARK_CAPTURE(loader, augmented, augmented_ops())->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
+BENCHMARK_CAPTURE(loader, plain, training_ops())->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, augmented, augmented_ops())->Arg(1)->Arg(2)->UseRealTime();
 
 }  // namespace
 }  // namespace podium::data_shards
