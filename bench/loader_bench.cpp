@@ -205,7 +205,8 @@ void loader(benchmark::State& state, const std::vector<OpSpec>& ops) {
   LoaderOptions options;
   options.num_threads = static_cast<int>(state.range(0));
   Loader batches(packed.dataset, std::make_shared<TransformPipeline>(ops), plans, true, options);
-  for (int i = 0; i < 8; ++i) batches.next();  // first touch of memory and shards
+  // An epoch first: the first touch of memory and shards, and their checksums.
+  for (int64_t i = 0; i < std::max<int64_t>(8, sampler.steps_per_epoch()); ++i) batches.next();
   int64_t num_images = 0;
   const double start = cpu_seconds();
   for (auto _ : state) num_images += batches.next()->size();
