@@ -2,11 +2,13 @@
 // whatever reads a whole JPEG), a full decode, and random crops (35 % to 100 % of the area, as in
 // the comparison of loaders) with and without restart markers. Rendered images, quality 90, 4:2:0.
 // "bytes" is the mean size of a file; restart_px 65536 puts markers at the ends of rows only.
+#include <cmath>
 #include <map>
 
-#include "bench/bench_images.h"
+#include "base/rng.h"
+#include "bench/jpeg_cases.h"
+#include "bench/rendered_jpegs.h"
 #include "data_shards/decode.h"
-#include "data_shards/jpeg_errors.h"
 #include "data_shards/jpeg_restarts.h"
 
 namespace podium::data_shards {
@@ -21,7 +23,7 @@ const std::vector<std::string>& rendered(int side) {
   static std::map<int, std::vector<std::string>> by_side;
   std::vector<std::string>& images = by_side[side];
   for (int i = static_cast<int>(images.size()); i < kNumImages; ++i) {
-    images.push_back(render_jpeg(i, side));
+    images.push_back(rendered_jpeg(i, side));
   }
   return images;
 }
@@ -61,36 +63,13 @@ std::vector<PixelRect> random_crops(int side, double smallest_area) {
 
 void entropy_only(benchmark::State& state) {
   const std::vector<std::string> images = images_of(static_cast<int>(state.range(0)), 0);
-  JpegErrors errors;
-  jpeg_decompress_struct info{};
-  info.err = errors.install();
-  if (setjmp(errors.jump)) std::abort();
-  jpeg_create_decompress(&info);
-  size_t i = 0;
-  const double start = cpu_seconds();
-  for (auto _ : state) {
-    const std::string& jpeg = images[i++ % images.size()];
-    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(jpeg.data()), jpeg.size());
-    jpeg_read_header(&info, TRUE);
-    jpeg_read_coefficients(&info);
-    jpeg_finish_decompress(&info);
-  }
-  report(state, static_cast<double>(i), cpu_seconds() - start);
+  decode_entropy_only(state, images);
   state.counters["bytes"] = mean_bytes(images);
-  jpeg_destroy_decompress(&info);
 }
 BENCHMARK(entropy_only)->ArgName("px")->Arg(256)->Arg(512);
 
 void full_decode(benchmark::State& state) {
-  const std::vector<std::string> images = images_of(static_cast<int>(state.range(0)), 0);
-  ImageDecoder decoder;
-  size_t i = 0;
-  const double start = cpu_seconds();
-  for (auto _ : state) {
-    decoder.open(images[i++ % images.size()]);
-    benchmark::DoNotOptimize(decoder.decode().pixels.data);
-  }
-  report(state, static_cast<double>(i), cpu_seconds() - start);
+  decode_all(state, images_of(static_cast<int>(state.range(0)), 0));
 }
 BENCHMARK(full_decode)->ArgName("px")->Arg(256)->Arg(512);
 

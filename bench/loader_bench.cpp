@@ -1,8 +1,6 @@
-// Images per second of the loader and of its parts, on rendered 256 px JPEGs (quality 90, 4:2:0,
+// Images per second of the loader and of its parts, on rendered JPEGs of 256 px (quality 90, 4:2:0,
 // about 24 kB), or on the .jpg files of the folder PODIUM_BENCH_JPEGS. "per CPU-second" counts the
-// CPU time of all threads of the process: the figure to compare between machines under load. With
-// PODIUM_BENCH_FOLDER the images and labels.csv are left in that folder, for others to read
-// (loader_side_by_side.py).
+// CPU time of all threads of the process: the figure to compare between machines under load.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -10,9 +8,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/file.h"
 #include "base/rng.h"
-#include "bench/bench_images.h"
+#include "bench/jpeg_cases.h"
+#include "bench/rendered_jpegs.h"
 #include "data_shards/augment_policy.h"
 #include "data_shards/decode.h"
 #include "data_shards/loader.h"
@@ -21,23 +19,13 @@
 namespace podium::data_shards {
 namespace {
 
-constexpr int kNumImages = 256;
+constexpr int kNumImages = 256;  // in the packed set
 
 const std::vector<std::string>& jpegs() {
   static const std::vector<std::string> list = [] {
     std::vector<std::string> result;
-    if (const char* folder = std::getenv("PODIUM_BENCH_JPEGS")) {
-      std::vector<std::filesystem::path> files;
-      for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        if (entry.path().extension() == ".jpg") files.push_back(entry.path());
-      }
-      std::sort(files.begin(), files.end());
-      for (const auto& file : files) result.push_back(read_file(file));
-      return result;
-    }
-    for (int i = 0; i < 32; ++i) {
-      result.push_back(render_jpeg(i, 256));
-    }
+    if (const char* folder = std::getenv("PODIUM_BENCH_JPEGS")) return read_jpegs(folder);
+    for (int i = 0; i < 32; ++i) result.push_back(rendered_jpeg(i, 256));
     return result;
   }();
   return list;
@@ -68,16 +56,10 @@ std::vector<OpSpec> augmented_ops() {
   return ops;
 }
 
-void full_decode(benchmark::State& state) {
-  ImageDecoder decoder;
-  size_t i = 0;
-  const double start = (jpegs(), cpu_seconds());
-  for (auto _ : state) {
-    decoder.open(jpegs()[i++ % jpegs().size()]);
-    benchmark::DoNotOptimize(decoder.decode().pixels.data);
-  }
-  report(state, static_cast<double>(i), cpu_seconds() - start);
-}
+void huffman_only(benchmark::State& state) { decode_entropy_only(state, jpegs()); }
+BENCHMARK(huffman_only);
+
+void full_decode(benchmark::State& state) { decode_all(state, jpegs()); }
 BENCHMARK(full_decode);
 
 void transform(benchmark::State& state, const std::vector<OpSpec>& ops) {
@@ -130,14 +112,17 @@ void resample_one_thread(benchmark::State& state) {
 }
 BENCHMARK(resample_one_thread);
 
-// A packed data set in a temporary folder, made once and removed at the end.
+// The packed data set PODIUM_BENCH_PACKED, or one in a temporary folder, made once and removed at
+// the end.
 class PackedImages {
  public:
   PackedImages() {
-    const char* given = std::getenv("PODIUM_BENCH_FOLDER");
+    if (const char* packed = std::getenv("PODIUM_BENCH_PACKED")) {
+      dataset = Dataset::open(packed);
+      return;
+    }
     std::string pattern = (std::filesystem::temp_directory_path() / "podium_bench_XXXXXX").string();
-    folder_ = given != nullptr ? given : ::mkdtemp(pattern.data());
-    is_kept_ = given != nullptr;
+    folder_ = ::mkdtemp(pattern.data());
     std::ofstream csv(folder_ / "labels.csv");
     csv << "img_id,img_path,a\n";
     for (int i = 0; i < kNumImages; ++i) {
@@ -156,13 +141,12 @@ class PackedImages {
   }
   ~PackedImages() {
     std::error_code ignored;
-    if (!is_kept_) std::filesystem::remove_all(folder_, ignored);
+    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
   }
   std::shared_ptr<const Dataset> dataset;
 
  private:
   std::filesystem::path folder_;
-  bool is_kept_ = false;
 };
 
 // Batches of 64 by as many threads as the argument says.
@@ -180,14 +164,15 @@ void loader(benchmark::State& state, const std::vector<OpSpec>& ops) {
   LoaderOptions options;
   options.num_threads = static_cast<int>(state.range(0));
   Loader batches(packed.dataset, std::make_shared<TransformPipeline>(ops), plans, true, options);
-  for (int i = 0; i < 8; ++i) batches.next();  // first touch of memory and shards
+  // An epoch first: the first touch of memory and shards, and their checksums.
+  for (int64_t i = 0; i < std::max<int64_t>(8, sampler.steps_per_epoch()); ++i) batches.next();
   int64_t num_images = 0;
   const double start = cpu_seconds();
   for (auto _ : state) num_images += batches.next()->size();
   report(state, static_cast<double>(num_images), cpu_seconds() - start);
 }
-BENCHMARK_CAPTURE(loader, plain, training_ops())->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
-BENCHMARK_CAPTURE(loader, augmented, augmented_ops())->Arg(1)->Arg(2)->UseRealTime()->MinTime(3);
+BENCHMARK_CAPTURE(loader, plain, training_ops())->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, augmented, augmented_ops())->Arg(1)->Arg(2)->UseRealTime();
 
 }  // namespace
 }  // namespace podium::data_shards

@@ -1,67 +1,205 @@
 #!/usr/bin/env python3
-"""Podium's loader and torch's DataLoader on the same JPEGs and cores, in turns, in one run.
+"""Podium's loader and every Python peer on the same JPEGs and cores, in turns, in one run.
 
-loader_side_by_side.py [--bench build/release/bench/loader_bench] [--peers ~/.cache/podium/peers-venv/bin/python] [--rounds 3]
-Images of 256 px that loader_bench renders: decode, random resized crop to 224 px (scale .35 - 1), flip, normalise, float32 CHW, batches of 64,
-two threads or processes. Prints a Markdown table of images per CPU-second of the whole process tree and per second: median (min - max) over
-rounds. The peers' CPU time is the difference of a long and a short run, so that starting Python counts for nothing. Needs
-bench/make_peers.sh once.
+    bench/make_peers.sh && bench/loader_side_by_side.py --output loader.md
+    bench/loader_side_by_side.py --only podium,ffcv_float,dali --sizes 256 --threads 2 --rounds 1
+
+Rendered JPEGs of 256 and 512 px (quality 90, 4:2:0) are decoded, cropped at random to 224 px (area .35 - 1), flipped and normalised to float32
+batches of 64, and the same with RandAugment(2, 9) and a Cutout of a quarter of each side, by 1 and 2 threads or worker processes. Writes
+Markdown: images per CPU-second of the whole process tree and images per second, the median of the rounds (smallest - largest). About
+14 minutes with the defaults. A peer that is not installed or fails is named at the end.
 """
 import argparse
+import datetime
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
+import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.environ.get('PODIUM_CACHE', os.path.expanduser('~/.cache/podium'))
+NUM_IMAGES = {256: 1024, 512: 384}
+PEERS = {
+    'torch_pil': 'torch DataLoader + PIL + torchvision v1',
+    'torch_turbo': 'torch DataLoader + decode_jpeg + torchvision v2',
+    'webdataset_pil': 'webdataset + PIL + torchvision v1',
+    'webdataset_turbo': 'webdataset + decode_jpeg + torchvision v2',
+    'streaming_pil': 'mosaicml-streaming + PIL + torchvision v1',
+    'ffcv_float': 'ffcv, normalised floats',
+    'ffcv_uint8': 'ffcv, bytes out, not normalised',
+    'dali': 'DALI, CPU',
+}
+LIMITS = {'huffman_only': 'Huffman decoding only', 'full_decode': 'full decode only'}
 
 
-def run(command, **environment):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                            env=dict(os.environ, **environment)).stdout
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return output, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+class Peer:
+    """A Python process that measures one peer on request; its imports and compiled code stay."""
+
+    def __init__(self, name, folder):
+        self.log = open(os.path.join(folder, name + '.log'), 'w+')
+        environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore')
+        if name.startswith('streaming'):
+            environment['PYTHONPATH'] = f'{CACHE}/peers-streaming'
+        self.process = subprocess.Popen([f'{CACHE}/peers-venv/bin/python', f'{HERE}/loader_peer.py', name], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
+
+    def measure(self, job):
+        try:
+            print(json.dumps(job), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ''
+        if not answer:
+            self.process.wait()
+            self.log.seek(0)
+            raise RuntimeError((self.log.read().strip().splitlines() or ['ended without a word'])[-1])
+        result = json.loads(answer)
+        return {'cpu': result['images'] / result['cpu'], 'wall': result['images'] / result['seconds']}
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
-def podium(args, folder):
-    output, _ = run([args.bench, f'--benchmark_filter=^loader/{args.threads}(/|$)', '--benchmark_format=json'], PODIUM_BENCH_FOLDER=folder)
+def loader_bench(args, folder, name, seconds):
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PODIUM_BENCH_JPEGS=folder, PODIUM_BENCH_PACKED=f'{folder}/packed')
+    output = subprocess.run([f'{args.build}/bench/loader_bench', f'--benchmark_filter=^{name}(/real_time)?$', '--benchmark_format=json',
+                             f'--benchmark_min_time={seconds}'], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                            env=environment).stdout
     result = json.loads(output)['benchmarks'][0]
     return {'cpu': result['images_per_cpu_second'], 'wall': result['images_per_second']}
 
 
-def peer(args, folder, decoder):
-    def once(epochs):
-        output, cpu = run([args.peers, f'{HERE}/loader_peer.py', '--csv', f'{folder}/labels.csv', '--workers', str(args.threads), '--epochs',
-                           str(epochs), '--decoder', decoder])
-        return json.loads(output), cpu
-    (short, short_cpu), (long, long_cpu) = once(2), once(2 + args.epochs)
-    return {'cpu': (long['images'] - short['images']) / (long_cpu - short_cpu), 'wall': long['images'] / long['seconds']}
+def prepare(args, folder, side):
+    """The files, rendered once, and Podium's shards of them."""
+    files = os.path.join(folder, str(side))
+    if not os.path.exists(f'{files}/labels.csv'):
+        line = subprocess.run([f'{args.build}/bench/render_jpegs', files, str(side), str(NUM_IMAGES[side])], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+        print(line.strip(), file=sys.stderr)
+    if not os.path.exists(f'{files}/packed/DONE'):
+        subprocess.run([f'{args.build}/podium', 'pack', '--layout=multilabel_csv', f'--input={files}/labels.csv', f'--output={files}/packed'], check=True, stderr=subprocess.DEVNULL)
+    return files
+
+
+def measure_all(args, folder):
+    """{(size, is augmented, threads): {name: [results]}}, {(size, limit): [results]}, {name: why it is missing}"""
+    files = {side: prepare(args, folder, side) for side in args.sizes}
+    results, limits, missing, peers = {}, {}, {}, {}
+    jobs = [(side, is_augmented, threads) for threads in args.threads for is_augmented in (False, True) for side in args.sizes]
+    for number in range(args.rounds):
+        for side in args.sizes:
+            for limit in LIMITS:
+                limits.setdefault((side, limit), []).append(loader_bench(args, files[side], limit, args.seconds / 2))
+        for side, is_augmented, threads in jobs:
+            cells = results.setdefault((side, is_augmented, threads), {})
+            if 'podium' in args.only:
+                name = f'loader/{"augmented" if is_augmented else "plain"}/{threads}'
+                cells.setdefault('podium', []).append(loader_bench(args, files[side], name, args.seconds))
+            for name in PEERS:
+                if name not in args.only or name in missing or (name == 'ffcv_uint8' and is_augmented):
+                    continue
+                try:
+                    if name not in peers:
+                        peers[name] = Peer(name, folder)
+                    cells.setdefault(name, []).append(peers[name].measure({'folder': files[side], 'size': side, 'augmented': is_augmented,
+                                                                           'threads': threads, 'seconds': args.seconds}))
+                except (RuntimeError, OSError) as error:
+                    missing[name] = str(error)
+            print(f'round {number + 1} of {args.rounds}: {side} px, {"augmented" if is_augmented else "plain"}, {threads} threads',
+                  file=sys.stderr, flush=True)
+    for peer in peers.values():
+        peer.close()
+    return results, limits, missing
+
+
+def cell(measured, key):
+    if not measured:
+        return '-'
+    values = [entry[key] for entry in measured]
+    return f'**{statistics.median(values):,.0f}** ({min(values):,.0f} - {max(values):,.0f})'
+
+
+def median(measured, key='cpu'):
+    return statistics.median(entry[key] for entry in measured)
+
+
+def ratio(podium, others):
+    """Podium over the best of the others; '-' where one was not measured."""
+    return f'{podium / max(others):.2f}' if podium and others else '-'
+
+
+def tables(args, results, limits):
+    columns = [(side, is_augmented) for is_augmented in (False, True) for side in args.sizes]
+    titles = ' | '.join(f'{side} px{", RandAugment + Cutout" if is_augmented else ""}' for side, is_augmented in columns)
+    names = {'podium': 'Podium', **PEERS}
+    for threads in args.threads:
+        for key, title in (('cpu', 'images per CPU-second'), ('wall', 'images per second')):
+            yield f'\n| {title}, {threads} thread{"s" if threads > 1 else ""} | {titles} |\n|{"---|" * (len(columns) + 1)}'
+            rows = [[results[side, is_augmented, threads].get(name) for side, is_augmented in columns] for name in names]
+            for name, row in zip(names.values(), rows):
+                if any(row):
+                    yield f'| {name} | {" | ".join(cell(entry, key) for entry in row)} |'
+            if key == 'wall':
+                continue
+            for limit, name in LIMITS.items():
+                row = [cell(limits.get((side, limit)), key) if not is_augmented else '-' for side, is_augmented in columns]
+                yield f'| {name} | {" | ".join(row)} |'
+            by_name = [{name: median(entry) for name, entry in results[side, is_augmented, threads].items()} for side, is_augmented in columns]
+            floats = [[value for name, value in row.items() if name not in ('podium', 'ffcv_uint8')] for row in by_name]
+            bytes_out = [[value for name, value in row.items() if name == 'ffcv_uint8'] for row in by_name]
+            huffman = [[median(limits[side, 'huffman_only'])] if not is_augmented else [] for side, is_augmented in columns]
+            for name, others in (('the best peer with normalised floats', floats), ('ffcv, bytes out', bytes_out), ('Huffman decoding', huffman)):
+                row = [ratio(own.get('podium'), other) for own, other in zip(by_name, others)]
+                yield f'| Podium / {name} | {" | ".join(row)} |'
+
+
+def machine():
+    with open('/proc/cpuinfo') as file:
+        name = re.search(r'model name\s*: (.*)', file.read())
+    return (f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} x {name.group(1) if name else "unknown"}, '
+            f'load before and after: ')
+
+
+def numbers(text):
+    return [int(value) for value in text.split(',')]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--bench', default=f'{HERE}/../build/release/bench/loader_bench')
-    parser.add_argument('--peers', default=os.path.expanduser('~/.cache/podium/peers-venv/bin/python'))
+    parser.add_argument('--build', default=f'{HERE}/../build/release')
+    parser.add_argument('--only', type=lambda text: text.split(','), default=['podium', *PEERS], help='podium and peers: ' + ', '.join(PEERS))
+    parser.add_argument('--sizes', type=numbers, default=[256, 512], help='px')
+    parser.add_argument('--threads', type=numbers, default=[1, 2])
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--epochs', type=int, default=12, help='epochs by which the long run is longer')
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--seconds', type=float, default=2.0, help='of a measurement')
+    parser.add_argument('--images', help='folder for the rendered images and what the peers make of them, kept (default: a temporary one)')
+    parser.add_argument('--output', help='Markdown file (default: standard output)')
     args = parser.parse_args()
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(args.rounds):
-            results.setdefault('Podium', []).append(podium(args, folder))
-            results.setdefault('torch DataLoader + decode_jpeg + torchvision v2', []).append(peer(args, folder, 'turbo'))
-            results.setdefault('torch DataLoader + PIL + torchvision v2', []).append(peer(args, folder, 'pil'))
-    print(f'| {args.threads} threads or processes | images per CPU-second | images/s |\n|---|---|---|')
-    for name, rounds in results.items():
-        cells = []
-        for key in ('cpu', 'wall'):
-            values = [entry[key] for entry in rounds]
-            cells.append(f'{statistics.median(values):.0f} ({min(values):.0f} - {max(values):.0f})')
-        print(f'| {name} | {cells[0]} | {cells[1]} |')
+    unknown = set(args.only) - {'podium', *PEERS}
+    if unknown:
+        parser.error(f'--only: unknown {", ".join(sorted(unknown))}; give some of podium, {", ".join(PEERS)}')
+    unknown = set(args.sizes) - set(NUM_IMAGES)
+    if unknown:
+        parser.error(f'--sizes: no images of {unknown} px; give some of {list(NUM_IMAGES)}')
+    head, load = machine(), os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.images or temporary
+        os.makedirs(folder, exist_ok=True)
+        results, limits, missing = measure_all(args, folder)
+    lines = [f'{head}{load:.1f}, {os.getloadavg()[0]:.1f}', *tables(args, results, limits), '']
+    lines += [f'Missing: {name}: {why}' for name, why in missing.items()]
+    text = '\n'.join(lines) + '\n'
+    if args.output:
+        with open(args.output, 'w') as file:
+            file.write(text)
+    print(text)
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ namespace podium::data_shards {
 namespace {
 
 constexpr double kRadians = std::numbers::pi / 180;
-constexpr double kFixedOne = 65536;  // nearest sampling steps in 1/65536 px
+constexpr int kFixedOne = 65536;  // nearest sampling steps in 1/65536 px
 
 int64_t to_fixed(double value) { return static_cast<int64_t>(std::floor(value * kFixedOne + 0.5)); }
 
@@ -42,6 +42,12 @@ cv::Mat warp_nearest(const cv::Mat& source, const AffineMap& map, const Pixel& f
     int64_t begin = 0, end = result.cols;
     while (begin < end && !row.is_inside(begin, source)) to[begin++] = fill;
     while (end > begin && !row.is_inside(end - 1, source)) to[--end] = fill;
+    if (row.dx == kFixedOne && row.dy == 0) {  // the row moves as a whole
+      if (begin == end) continue;
+      const auto* from = source.ptr<Pixel>(static_cast<int>(row.y >> 16)) + (row.x >> 16);
+      std::copy(from + begin, from + end, to + begin);
+      continue;
+    }
     for (int64_t i = begin; i < end; ++i) {
       const auto line = static_cast<size_t>((row.y + i * row.dy) >> 16);
       to[i] = reinterpret_cast<const Pixel*>(data + line * stride)[(row.x + i * row.dx) >> 16];

@@ -7,12 +7,10 @@
 #include <opencv2/core.hpp>
 #include <vector>
 
-#include "data_shards/resample.h"
+#include "data_shards/pixel_kernels.h"
 
 namespace podium::data_shards {
 namespace {
-
-constexpr int kBlock = 16;  // values handled at once in rows
 
 using Histogram = std::array<int64_t, 256>;
 using Tables = std::array<ByteTable, 3>;
@@ -62,11 +60,7 @@ std::array<Histogram, 3> histograms(cv::Mat* image) {
 
 void apply_tables(const Tables& tables, cv::Mat* image) {
   for_each_row(image, [&](uint8_t* values, int n) {
-    for (int i = 0; i < n; i += 3) {
-      values[i] = tables[0][values[i]];
-      values[i + 1] = tables[1][values[i + 1]];
-      values[i + 2] = tables[2][values[i + 2]];
-    }
+    pixel_kernels().map(tables.data()->data(), values, n, values);
   });
 }
 
@@ -106,37 +100,6 @@ ByteTable equalize_table(const Histogram& counts) {
     sum += counts[static_cast<size_t>(value)];
     return result;
   });
-}
-
-// The rounded 13th of the sum of the neighbours and 5 times the value.
-inline uint8_t smooth_value(const uint8_t* above, const uint8_t* here, const uint8_t* below) {
-  // Two bytes hold all values, so that 8 of them fit into a vector; up to 2 * 13 * 255 + 13.
-  const auto twice =
-      static_cast<uint16_t>(2 * (above[-3] + above[0] + above[3] + here[-3] + 5 * here[0] +
-                                 here[3] + below[-3] + below[0] + below[3]) +
-                            13);
-  // Divided by 26: the upper half of a product, exact for these values.
-  const auto high = static_cast<uint16_t>((static_cast<uint32_t>(twice) * 20165u) >> 16);
-  return static_cast<uint8_t>(high >> 3);
-}
-
-// smooth[i] for i in [begin, end).
-void smooth_row(const uint8_t* __restrict above, const uint8_t* __restrict here,
-                const uint8_t* __restrict below, uint8_t* __restrict smooth, int begin, int end) {
-  int i = begin;
-  for (; i + kBlock <= end; i += kBlock) {
-    for (int j = i; j < i + kBlock; ++j) smooth[j] = smooth_value(above + j, here + j, below + j);
-  }
-  for (; i < end; ++i) smooth[i] = smooth_value(above + i, here + i, below + i);
-}
-
-// to[i] = blend(from[i], to[i], factor).
-void blend_rows(const uint8_t* __restrict from, float factor, uint8_t* __restrict to, int n) {
-  int i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    for (int j = 0; j < kBlock; ++j) to[i + j] = blend(from[i + j], to[i + j], factor);
-  }
-  for (; i < n; ++i) to[i] = blend(from[i], to[i], factor);
 }
 
 // Hue, saturation and value as bytes, then the hue turned and back. The rounding of each stage is
@@ -200,16 +163,13 @@ ByteTable compose(const ByteTable& first, const ByteTable& second) {
 }
 
 void apply_table(const ByteTable& table, cv::Mat* image) {
-  for_each_row(image, [&](uint8_t* values, int n) {
-    for (int i = 0; i < n; ++i) values[i] = table[values[i]];
-  });
+  apply_tables({table, table, table}, image);
 }
 
 void adjust_contrast(double factor, cv::Mat* image) {
   int64_t sum = 0;
-  for_each_row(image, [&](const uint8_t* values, int n) {
-    for (int i = 0; i < n; i += 3) sum += gray_value(values[i], values[i + 1], values[i + 2]);
-  });
+  for_each_row(
+      image, [&](const uint8_t* values, int n) { sum += pixel_kernels().sum_gray(values, n / 3); });
   const auto num_pixels = static_cast<double>(image->total());
   const int mean = static_cast<int>(static_cast<double>(sum) / num_pixels + 0.5);
   apply_table(make_table([&](int v) { return blend(mean, v, static_cast<float>(factor)); }), image);
@@ -222,11 +182,8 @@ void adjust_saturation(double factor, cv::Mat* image) {
     for (int start = 0; start < n; start += kChunk) {
       uint8_t* chunk = values + start;
       const int length = std::min(kChunk, n - start);
-      for (int i = 0; i < length; i += 3) {
-        const auto at = static_cast<size_t>(i);
-        gray[at] = gray[at + 1] = gray[at + 2] = gray_value(chunk[i], chunk[i + 1], chunk[i + 2]);
-      }
-      blend_rows(gray.data(), static_cast<float>(factor), chunk, length);
+      pixel_kernels().spread_gray(chunk, length / 3, gray.data());
+      pixel_kernels().blend(gray.data(), static_cast<float>(factor), length, chunk);
     }
   });
 }
@@ -242,8 +199,9 @@ void adjust_sharpness(double factor, cv::Mat* image) {
   for (int y = 1; y + 1 < image->rows; ++y) {
     uint8_t* row = image->ptr<uint8_t>(y);
     std::copy_n(row, n, here.begin());
-    smooth_row(above.data(), here.data(), image->ptr<uint8_t>(y + 1), smooth.data(), 3, n - 3);
-    blend_rows(smooth.data() + 3, by, row + 3, n - 6);
+    pixel_kernels().smooth(above.data() + 3, here.data() + 3, image->ptr<uint8_t>(y + 1) + 3, n - 6,
+                           smooth.data() + 3);
+    pixel_kernels().blend(smooth.data() + 3, by, n - 6, row + 3);
     std::swap(above, here);
   }
 }

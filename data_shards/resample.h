@@ -1,5 +1,5 @@
 // Antialiased resampling of RGB bytes, to bytes or straight into normalised float planes. Read
-// next: resample.cpp, transforms.cpp.
+// next: resample.cpp, pixel_kernels.h, transforms.cpp.
 #pragma once
 
 #include <array>
@@ -7,6 +7,8 @@
 #include <opencv2/core/mat.hpp>
 #include <optional>
 #include <vector>
+
+#include "data_shards/pixel_kernels.h"
 
 namespace podium::data_shards {
 
@@ -62,11 +64,6 @@ void resample_to_planes(const cv::Mat& source, const SourceBox& box, Interpolati
 void bytes_to_planes(const cv::Mat& source, const PlanarTarget& target);
 // To (out_height, out_width) CV_8UC3, rounded to nearest.
 cv::Mat resample_to_bytes(const cv::Mat& source, const SourceBox& box, Interpolation interpolation,
-                          int out_height, int out_width);
-
-// Gray value of a pixel, as Pillow's mode "L": ITU-R 601 weights in 16-bit fixed point.
-inline uint8_t gray_value(uint8_t red, uint8_t green, uint8_t blue) {
-  return static_cast<uint8_t>((red * 19595u + green * 38470u + blue * 7471u + 0x8000u) >> 16);
-}
+                          int out_height, int out_width, bool flip_horizontal = false);
 
 }  // namespace podium::data_shards

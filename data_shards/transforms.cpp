@@ -157,10 +157,11 @@ struct TransformPipeline::Impl {
     size_t next = start.num_steps_done;
     if (start.box && end > 0) {
       const Step& first = steps.front();
+      const bool is_flipped = end > 1 && steps[1].kind == StepKind::kFlipHorizontal;
       pixels = resample_to_bytes(pixels, *start.box, first.interpolation, first.size.height,
-                                 first.size.width);
+                                 first.size.width, is_flipped);
       start.box.reset();
-      next = 1;
+      next = is_flipped ? 2 : 1;
     }
     for (; next < end; ++next) pixels = apply_to_bytes(pixels, steps[next]);
     if (!last_resample) {
