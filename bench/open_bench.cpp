@@ -1,92 +1,87 @@
-// Opening of a set of 100,000 shards of two samples each: dataset.json, samples.bin and a look at
-// every shard's size. The shards are links to one file, since their bytes are not read.
+// Opening of a set (dataset.json, samples.bin, a look at every shard's size) and what of it stays
+// in memory: 1,000 and 1,000,000 samples, and 100,000 shards of two samples each. The shards are
+// links to one empty file, since their bytes are not read.
 #include <benchmark/benchmark.h>
-#include <fmt/format.h>
-#include <unistd.h>
+#include <malloc.h>
 
 #include <filesystem>
-#include <string>
-#include <vector>
+#include <memory>
 
 #include "base/file.h"
-#include "base/hash.h"
+#include "base/rng.h"
 #include "data_shards/dataset.h"
-#include "data_shards/dataset_files.h"
 #include "data_shards/sample_reader.h"
-#include "data_shards/set_index.h"
-#include "data_shards/tar_writer.h"
+#include "tests/data_shards/synthetic_set.h"
 
 namespace podium::data_shards {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr int kNumShards = 100'000;
-constexpr int kSamplesPerShard = 2;
-
-SampleRecord make_sample(int shard, int number) {
-  SampleRecord sample;
-  sample.key = sample.stem = sample.group = fmt::format("train/{:06d}_{}", shard, number);
-  sample.shard = shard;
-  sample.class_index = number;
-  sample.members = {{"cls", "", 512 + 2048 * number, 1, 1, 0, 0},
-                    {"jpg", "", 1536 + 2048 * number, 500, 2, 256, 256}};
-  return sample;
-}
-
-class ManyShards {
+class SyntheticSet {
  public:
-  ManyShards() : folder_(fs::temp_directory_path(), "podium-open") {
-    const fs::path tar = folder_.path() / "one.tar";
-    TarWriter writer(tar);
-    for (int i = 0; i < 2 * kSamplesPerShard; ++i) writer.add(fmt::format("{}.x", i), "x");
-    writer.finish();
-    DatasetDescription description;
-    description.task = Task::kSingleLabel;
-    description.layout = "webdataset";
-    description.classes = {"a", "b"};
-    description.class_hash = hash_of_classes(description.classes);
-    description.has_labels = true;
-    description.image_members = {"jpg"};
-    description.label_histogram = {0, 0};
-    std::vector<SampleRecord> samples;
-    for (int i = 0; i < kNumShards; ++i) {
-      ShardInfo shard;
-      shard.file = fmt::format("data-{:06d}.tar", i);
-      shard.num_samples = kSamplesPerShard;
-      shard.num_bytes = writer.num_bytes();
-      shard.xxh3_128 = shard.samples_xxh3_128 = std::string(32, '0');
-      fs::create_symlink("one.tar", folder_.path() / shard.file);
-      description.shards.push_back(std::move(shard));
-      for (int k = 0; k < kSamplesPerShard; ++k) {
-        samples.push_back(make_sample(i, k));
-        count_labels(samples.back(), &description);
-      }
-    }
-    const std::string index = set_index_bytes(description.shards, samples);
-    description.index_xxh3_128 = xxh3_128_hex(index);
-    write_file_atomic(folder_.path() / kSetIndexFile, index);
-    write_file_atomic(folder_.path() / kDatasetFile, description_to_json(description));
-    mark_done(folder_.path());
+  SyntheticSet(int64_t num_shards, int64_t samples_per_shard)
+      : folder_(std::filesystem::temp_directory_path(), "podium-open") {
+    write_synthetic_set(folder_.path() / "set", num_shards, samples_per_shard);
   }
-  const fs::path& path() const { return folder_.path(); }
+  std::filesystem::path path() const { return folder_.path() / "set"; }
 
  private:
   TemporaryDirectory folder_;
 };
 
-void open_100000_shards(benchmark::State& state) {
-  static const ManyShards set;
+double megabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
+
+// Counters: MB that the process has more than before, of its own ("anon") and with the pages of
+// mapped files ("rss"), after opening and after 100,000 samples at random.
+void count_memory(const std::filesystem::path& set, benchmark::State* state) {
+  malloc_trim(0);
+  const int64_t anon = process_bytes("RssAnon");
+  const int64_t rss = process_bytes("VmRSS");
+  const auto dataset = Dataset::open(set);
+  const SampleReader reader(dataset, ReaderKind::kMmap);
+  state->counters["open_anon_MB"] = megabytes(process_bytes("RssAnon") - anon);
+  state->counters["open_rss_MB"] = megabytes(process_bytes("VmRSS") - rss);
+  Rng rng(1, RandomPurpose::kTest);
+  for (int i = 0; i < 100'000; ++i) {
+    const auto index = static_cast<int64_t>(rng.below(static_cast<uint64_t>(dataset->size())));
+    benchmark::DoNotOptimize(dataset->sample(index));
+  }
+  state->counters["read_anon_MB"] = megabytes(process_bytes("RssAnon") - anon);
+  state->counters["read_rss_MB"] = megabytes(process_bytes("VmRSS") - rss);
+}
+
+void open_set(benchmark::State& state) {
+  const SyntheticSet set(state.range(0), state.range(1));
   for (auto _ : state) {
     const auto dataset = Dataset::open(set.path());
     const SampleReader reader(dataset, ReaderKind::kMmap);
     benchmark::DoNotOptimize(dataset->size());
   }
+  count_memory(set.path(), &state);
 }
-BENCHMARK(open_100000_shards)
+BENCHMARK(open_set)
+    ->ArgNames({"shards", "samples_each"})
+    ->Args({10, 100})
+    ->Args({10, 100'000})
+    ->Args({100'000, 2})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime()
     ->MeasureProcessCPUTime();
+
+// One sample's record and one field of it, of 1,000,000 samples at random.
+void read_samples(benchmark::State& state) {
+  const SyntheticSet set(10, 100'000);
+  const auto dataset = Dataset::open(set.path());
+  Rng rng(1, RandomPurpose::kTest);
+  for (auto _ : state) {
+    const auto index = static_cast<int64_t>(rng.below(static_cast<uint64_t>(dataset->size())));
+    if (state.range(0) == 1) {
+      benchmark::DoNotOptimize(dataset->sample(index));
+    } else {
+      benchmark::DoNotOptimize(dataset->shard_of(index));
+    }
+  }
+}
+BENCHMARK(read_samples)->ArgName("all_fields")->Arg(0)->Arg(1);
 
 }  // namespace
 }  // namespace podium::data_shards

@@ -29,7 +29,7 @@ struct DatasetDescription {
   std::vector<int64_t> unknown_labels;   // (K) multi-label, else empty
   std::vector<BadSample> bad_samples;    // left out by the packer
   std::vector<ShardInfo> shards;
-  std::string index_xxh3_128;  // of samples.bin; empty without one
+  std::string index_xxh3_128;  // of samples.bin; empty in sets of before
 };
 
 // XXH3-128 of the class names, each followed by a line feed.

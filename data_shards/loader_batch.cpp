@@ -23,8 +23,8 @@ namespace podium::data_shards {
 namespace {
 
 std::string place_of(const Dataset& dataset, const SampleRecord& sample, int64_t offset) {
-  return fmt::format("shard {}: sample \"{}\" (offset {})",
-                     dataset.shards()[static_cast<size_t>(sample.shard)].file, sample.key, offset);
+  return fmt::format("shard {}: sample \"{}\" (offset {})", dataset.shard(sample.shard).file,
+                     sample.key, offset);
 }
 
 void write_mask(const cv::Mat& mask, int64_t* to) {
@@ -171,7 +171,7 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
 
 void SlotFiller::give_hints(int64_t index) const {
   // One range from the first to the last byte: a sample's members lie side by side.
-  const auto& members = dataset_->sample(index).members;
+  const auto members = dataset_->sample(index).members;
   MemberRecord all;
   all.offset = members.front().offset;
   all.size = members.back().offset + members.back().size - all.offset;
@@ -188,8 +188,7 @@ const MemberRecord& SlotFiller::member(const SampleRecord& sample,
   throw DataError(
       fmt::format("shard {}: sample \"{}\" has no member \"{}\", only {}; repack, or "
                   "--on_bad_sample=skip",
-                  dataset_->shards()[static_cast<size_t>(sample.shard)].file, sample.key, extension,
-                  join(known, ", ")));
+                  dataset_->shard(sample.shard).file, sample.key, extension, join(known, ", ")));
 }
 
 std::vector<std::string> SlotFiller::chosen_members(uint64_t epoch,
@@ -235,7 +234,7 @@ void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
   thread_local std::string image_buffer;
   thread_local std::string mask_buffer;
   const int64_t index = pending->plan.indices[static_cast<size_t>(slot)];
-  const SampleRecord& sample = dataset_->sample(index);
+  const SampleRecord sample = dataset_->sample(index);
   write_labels(pending, slot, sample);
   cv::Mat mask;
   if (has_masks_) mask = read_mask(sample, index, &mask_buffer);
@@ -321,10 +320,10 @@ Batch SlotFiller::finish(PendingBatch* pending,
     }
     if (!options_.skip_bad_samples || !is_data_error(error)) std::rethrow_exception(error);
     const int64_t index = pending->plan.indices[static_cast<size_t>(slot)];
-    const SampleRecord& sample = dataset_->sample(index);
-    const std::string& shard = dataset_->shards()[static_cast<size_t>(sample.shard)].file;
-    bad_samples->push_back(
-        {index, {.place = shard + ": " + sample.key, .reason = message_of(error)}});
+    const std::string shard = dataset_->shard(dataset_->shard_of(index)).file;
+    bad_samples->push_back({index,
+                            {.place = fmt::format("{}: {}", shard, dataset_->key(index)),
+                             .reason = message_of(error)}});
   }
   const auto num_good = static_cast<int64_t>(good_slots.size());
   if (num_good == 0 && (is_training_ || size == 0)) {

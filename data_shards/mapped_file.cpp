@@ -14,7 +14,7 @@
 
 namespace podium::data_shards {
 
-MappedFile::MappedFile(const std::filesystem::path& file) {
+MappedFile::MappedFile(const std::filesystem::path& file, Access access) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat status {};
   const bool is_open = descriptor >= 0 && fstat(descriptor, &status) == 0;
@@ -27,8 +27,8 @@ MappedFile::MappedFile(const std::filesystem::path& file) {
     throw IoError(fmt::format("cannot read {}: {}; check the path and its permissions",
                               file.string(), std::strerror(error)));
   }
-  // Whoever maps a whole file reads it from front to back.
-  if (data_ != nullptr) madvise(data_, size_, MADV_SEQUENTIAL);
+  if (data_ == nullptr) return;
+  madvise(data_, size_, access == Access::kRandom ? MADV_RANDOM : MADV_SEQUENTIAL);
 }
 
 MappedFile::~MappedFile() {

@@ -10,7 +10,8 @@ namespace podium::data_shards {
 // (SIGBUS), so what is mapped must not be written to.
 class MappedFile {
  public:
-  explicit MappedFile(const std::filesystem::path& file);
+  enum class Access { kFrontToBack, kRandom };
+  explicit MappedFile(const std::filesystem::path& file, Access access = Access::kFrontToBack);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

@@ -14,7 +14,7 @@ constexpr double kMaxAlpha = 1000;
 // (pixels of the class)^-rarity, times the given weight. A class that does not occur cannot be
 // chosen anyway.
 std::vector<double> class_weights(const Recipe& recipe, const Dataset& dataset,
-                                  const std::vector<int64_t>& train_indices) {
+                                  const SampleList& train_indices) {
   const auto num_classes = static_cast<size_t>(dataset.num_classes());
   std::vector<double> weights = recipe.get_floats("mix.classmix_class_weights");
   if (weights.empty()) weights.assign(num_classes, 1.0);
@@ -27,7 +27,7 @@ std::vector<double> class_weights(const Recipe& recipe, const Dataset& dataset,
   if (rarity <= 0) return weights;
   std::vector<double> pixels(num_classes, 0);
   for (const int64_t index : train_indices) {
-    const std::vector<int64_t>& of_sample = dataset.sample(index).mask_pixels;
+    const std::vector<int64_t> of_sample = dataset.sample(index).mask_pixels;
     for (size_t k = 0; k < std::min(num_classes, of_sample.size()); ++k) {
       pixels[k] += static_cast<double>(of_sample[k]);
     }
@@ -101,7 +101,7 @@ void add_mix_keys(Schema* schema) {
 }
 
 MixOptions mix_options(const Recipe& recipe, const Dataset& dataset,
-                       const std::vector<int64_t>& train_indices) {
+                       const SampleList& train_indices) {
   MixOptions options;
   options.mixup_alpha = recipe.get_float("mix.mixup_alpha");
   options.cutmix_alpha = recipe.get_float("mix.cutmix_alpha");

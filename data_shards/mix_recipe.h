@@ -8,6 +8,7 @@
 #include "base/schema.h"
 #include "data_shards/dataset.h"
 #include "data_shards/mix.h"
+#include "data_shards/sample_list.h"
 
 namespace podium::data_shards {
 
@@ -18,6 +19,6 @@ void add_mix_keys(Schema* schema);
 // Errors: RecipeError when a key does not fit the task, the number of classes or
 // train.micro_batch_size.
 MixOptions mix_options(const Recipe& recipe, const Dataset& dataset,
-                       const std::vector<int64_t>& train_indices);
+                       const SampleList& train_indices);
 
 }  // namespace podium::data_shards

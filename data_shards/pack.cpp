@@ -19,6 +19,7 @@
 #include "data_shards/pack_tars.h"
 #include "data_shards/pack_work.h"
 #include "data_shards/set_index.h"
+#include "data_shards/set_index_writer.h"
 #include "data_shards/shard_index.h"
 #include "data_shards/tar_format.h"
 
@@ -26,8 +27,6 @@ namespace podium::data_shards {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kManyShards = 64;  // with more, a set gets a samples.bin
 
 void check_options(const PackOptions& options) {
   const bool is_prefix_good =
@@ -61,6 +60,8 @@ void check_options(const PackOptions& options) {
                                  options.max_shard_bytes, 2 * kTarRecord));
   }
 }
+
+bool is_empty(const PackedShard& shard) { return shard.info.num_samples == 0; }
 
 std::string shard_name(const PackOptions& options, size_t number) {
   return fmt::format("{}-{:06d}.tar", options.prefix, number);
@@ -98,7 +99,7 @@ std::vector<PackedShard> write_shards(const PackPlan& plan, const PackOptions& o
 
 // Numbers the shards anew when one has no good sample, and removes what an earlier run left behind.
 void tidy(const PackOptions& options, const PackWork& work, std::vector<PackedShard>* shards) {
-  std::erase_if(*shards, [](const PackedShard& shard) { return shard.samples.empty(); });
+  std::erase_if(*shards, is_empty);
   std::set<std::string> expected;
   for (size_t i = 0; i < shards->size(); ++i) {
     ShardInfo& info = (*shards)[i].info;
@@ -121,8 +122,9 @@ void tidy(const PackOptions& options, const PackWork& work, std::vector<PackedSh
   for (const fs::path& other : others) fs::remove_all(other);
 }
 
+// Counts the labels and writes samples.bin, from the tables of the shards, one after another.
 DatasetDescription describe(const PackPlan& plan, const PackOptions& options,
-                            const std::vector<PackedShard>& shards) {
+                            const fs::path& folder, const std::vector<PackedShard>& shards) {
   DatasetDescription description;
   description.task = plan.task;
   description.layout = layout_name(options.layout);
@@ -133,33 +135,26 @@ DatasetDescription describe(const PackPlan& plan, const PackOptions& options,
   if (plan.task == Task::kMultiLabel) description.unknown_labels.assign(plan.classes.size(), 0);
   description.bad_samples = plan.bad_samples;
   std::set<std::string> images;
+  const fs::path index = folder / kSetIndexFile;
+  const auto sink = make_file_sink(index);
+  SetIndexWriter writer(sink.get(), index.string());
   for (const PackedShard& shard : shards) {
     description.shards.push_back(shard.info);
     const auto& bad = shard.bad_samples;
     description.bad_samples.insert(description.bad_samples.end(), bad.begin(), bad.end());
-    for (const SampleRecord& sample : shard.samples) {
+    const std::vector<SampleRecord> samples = read_table(folder / shard.info.file);
+    for (const SampleRecord& sample : samples) {
       count_labels(sample, &description);
       for (const MemberRecord& member : sample.members) {
         if (is_image_extension(member.extension)) images.insert(member.extension);
       }
     }
+    writer.add(shard.info, samples);
   }
+  writer.finish();
+  description.index_xxh3_128 = xxh3_128_hex_of_file(index);
   description.image_members.assign(images.begin(), images.end());
   return description;
-}
-
-void write_set_index(const fs::path& folder, const std::vector<PackedShard>& shards,
-                     DatasetDescription* description) {
-  std::vector<SampleRecord> samples;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    for (const SampleRecord& sample : shards[i].samples) {
-      samples.push_back(sample);
-      samples.back().shard = static_cast<int32_t>(i);
-    }
-  }
-  const std::string bytes = set_index_bytes(description->shards, samples);
-  write_file_atomic(folder / kSetIndexFile, bytes);
-  description->index_xxh3_128 = xxh3_128_hex(bytes);
 }
 
 void warn_of_empty_classes(const DatasetDescription& description, const PackOptions& options) {
@@ -184,8 +179,7 @@ PackResult pack(const PackOptions& options) {
     plan = make_plan(options);
     shards = write_shards(plan, options, &work);
   }
-  if (std::all_of(shards.begin(), shards.end(),
-                  [](const PackedShard& shard) { return shard.samples.empty(); })) {
+  if (std::all_of(shards.begin(), shards.end(), is_empty)) {
     std::vector<BadSample> bad;
     for (const PackedShard& shard : shards) {
       bad.insert(bad.end(), shard.bad_samples.begin(), shard.bad_samples.end());
@@ -196,8 +190,7 @@ PackResult pack(const PackOptions& options) {
   }
   work.remove_state();
   tidy(options, work, &shards);
-  DatasetDescription description = describe(plan, options, shards);
-  if (shards.size() > kManyShards) write_set_index(work.path(), shards, &description);
+  const DatasetDescription description = describe(plan, options, work.path(), shards);
   warn_of_empty_classes(description, options);
   write_file_atomic(work.path() / kDatasetFile, description_to_json(description));
   work.commit();

@@ -18,46 +18,53 @@ namespace {
 
 constexpr int kPackVersion = 2;  // raise when the bytes of shards change for equal input
 
-void write_sample(PreparedSample* prepared, TarWriter* writer, PackedShard* shard) {
+void write_sample(PreparedSample* prepared, TarWriter* writer, std::vector<SampleRecord>* samples) {
   SampleRecord& record = prepared->record;
   for (size_t i = 0; i < record.members.size(); ++i) {
     MemberRecord& member = record.members[i];
     member.offset = writer->add(record.stem + "." + member.extension, prepared->bytes[i]);
   }
-  shard->samples.push_back(std::move(record));
+  samples->push_back(std::move(record));
 }
 
 }  // namespace
 
 PackedShard write_shard(const PackOptions& options, const std::filesystem::path& file,
-                        PreparedStream* samples) {
+                        PreparedStream* stream) {
   const int64_t limit = options.max_shard_bytes - kTarRecord;  // the archive's end and its filling
   PackedShard shard;
-  shard.range.first = samples->position();
+  std::vector<SampleRecord> samples;
+  shard.range.first = stream->position();
   TarWriter writer(file);
-  while (!samples->is_at_end()) {
-    PreparedSample& next = samples->peek();
+  while (!stream->is_at_end()) {
+    PreparedSample& next = stream->peek();
     const bool is_good = next.bad.empty();
-    if (is_good && !shard.samples.empty() && writer.num_bytes() + next.tar_bytes() > limit) break;
-    if (is_good) write_sample(&next, &writer, &shard);
+    if (is_good && !samples.empty() && writer.num_bytes() + next.tar_bytes() > limit) break;
+    if (is_good) write_sample(&next, &writer, &samples);
     std::move(next.bad.begin(), next.bad.end(), std::back_inserter(shard.bad_samples));
-    samples->pop();
+    stream->pop();
   }
-  shard.range.last = samples->position();
+  shard.range.last = stream->position();
   writer.finish();
   shard.info.num_bytes = writer.num_bytes();
   shard.info.xxh3_128 = writer.xxh3_128();
-  write_tables(file, &shard);
+  write_tables(file, samples, &shard);
   return shard;
 }
 
-void write_tables(const std::filesystem::path& file, PackedShard* shard) {
-  const std::string table = sample_table_text(shard->samples);
+void write_tables(const std::filesystem::path& file, const std::vector<SampleRecord>& samples,
+                  PackedShard* shard) {
+  const std::string table = sample_table_text(samples);
   write_file_atomic(sample_table_path(file), table);
-  write_file_atomic(shard_index_path(file), shard_index_text(shard->samples));
+  write_file_atomic(shard_index_path(file), shard_index_text(samples));
   shard->info.file = file.filename().string();
-  shard->info.num_samples = std::ssize(shard->samples);
+  shard->info.num_samples = std::ssize(samples);
   shard->info.samples_xxh3_128 = xxh3_128_hex(table);
+}
+
+std::vector<SampleRecord> read_table(const std::filesystem::path& file) {
+  const auto table = sample_table_path(file);
+  return parse_sample_table(read_file(table), table.string());
 }
 
 std::string shard_input_digest(const PackPlan& plan, const PackOptions& options, ShardRange range) {

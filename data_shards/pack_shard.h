@@ -18,10 +18,10 @@ struct ShardRange {
   size_t last = 0;
 };
 
+// A shard that lies on the disk. Its samples are in its table; they are not held.
 struct PackedShard {
   ShardRange range;
   ShardInfo info;
-  std::vector<SampleRecord> samples;
   std::vector<BadSample> bad_samples;
 };
 
@@ -29,10 +29,13 @@ struct PackedShard {
 // (one sample is always taken), and writes FILE.tar, FILE.idx and FILE.samples.jsonl. Errors: those
 // of the stream; IoError.
 PackedShard write_shard(const PackOptions& options, const std::filesystem::path& file,
-                        PreparedStream* samples);
+                        PreparedStream* stream);
 
 // Writes the index and the sample table of a shard, and fills in what of shard->info tells of them.
-void write_tables(const std::filesystem::path& file, PackedShard* shard);
+void write_tables(const std::filesystem::path& file, const std::vector<SampleRecord>& samples,
+                  PackedShard* shard);
+// The table again. Errors: IoError, DataError.
+std::vector<SampleRecord> read_table(const std::filesystem::path& file);
 
 // Digest of all that decides a shard's bytes: format, options, paths, sizes, times, labels.
 std::string shard_input_digest(const PackPlan& plan, const PackOptions& options, ShardRange range);

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
+#include <optional>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/hash.h"
@@ -143,8 +144,9 @@ PackedShard index_tar(const PackOptions& options, const fs::path& tar, const fs:
       with_context(place, [&] { inspect_sample(options, mapped.bytes(), &sample); });
     });
   });
+  std::vector<SampleRecord> good;
   for (size_t i = 0; i < samples.size(); ++i) {
-    if (bad[i].empty()) shard.samples.push_back(std::move(samples[i]));
+    if (bad[i].empty()) good.push_back(std::move(samples[i]));
     std::move(bad[i].begin(), bad[i].end(), std::back_inserter(shard.bad_samples));
   }
   std::error_code error;
@@ -156,7 +158,7 @@ PackedShard index_tar(const PackOptions& options, const fs::path& tar, const fs:
   }
   shard.info.num_bytes = static_cast<int64_t>(mapped.bytes().size());
   shard.info.xxh3_128 = xxh3_128_hex(mapped.bytes());
-  write_tables(link, &shard);
+  write_tables(link, good, &shard);
   progress->advance();
   return shard;
 }
@@ -179,18 +181,18 @@ LabelKind kind_of(const SampleRecord& sample) {
 }
 
 // Task, classes and whether there are labels, from all samples.
-void describe_labels(const PackOptions& options, const std::vector<PackedShard>& shards,
-                     PackPlan* plan) {
-  const SampleRecord* first = nullptr;
+void describe_labels(const PackOptions& options, const fs::path& folder,
+                     const std::vector<PackedShard>& shards, PackPlan* plan) {
+  std::optional<SampleRecord> first;
   int64_t num_classes = 0;
-  std::unordered_map<std::string_view, bool> keys;
+  std::unordered_set<std::string> keys;
   for (const PackedShard& shard : shards) {
-    for (const SampleRecord& sample : shard.samples) {
+    for (const SampleRecord& sample : read_table(folder / shard.info.file)) {
       const std::string place = fmt::format("{}: sample \"{}\"", shard.info.file, sample.key);
-      if (!keys.emplace(sample.key, true).second) {
+      if (!keys.insert(sample.key).second) {
         throw DataError(place + ": this key comes twice; keys must be unique in a data set");
       }
-      if (first == nullptr) first = &sample;
+      if (!first) first = sample;
       if (kind_of(sample) != kind_of(*first) ||
           sample.class_vector.size() != first->class_vector.size()) {
         throw DataError(
@@ -206,7 +208,7 @@ void describe_labels(const PackOptions& options, const std::vector<PackedShard>&
     }
   }
   plan->classes = options.classes;
-  if (first == nullptr) return;
+  if (!first) return;
   const LabelKind kind = kind_of(*first);
   plan->has_labels = kind != LabelKind::kNone;
   plan->task = options.task.value_or(Task::kSingleLabel);
@@ -254,7 +256,7 @@ std::vector<PackedShard> index_tars(const PackOptions& options, PackWork* work, 
     work->note_finished(i, shards.back(), digest);
   }
   progress.finish();
-  describe_labels(options, shards, plan);
+  describe_labels(options, work->path(), shards, plan);
   return shards;
 }
 

@@ -110,8 +110,8 @@ std::optional<PackedShard> PackWork::find_finished(
       shard.bad_samples.push_back({bad.at("place"), bad.at("reason")});
     }
     const std::string table = read_file(sample_table_path(file));
-    shard.samples = parse_sample_table(table, sample_table_path(file).string());
-    check_shard_index(read_file(shard_index_path(file)), shard.samples, file.string());
+    const auto samples = parse_sample_table(table, sample_table_path(file).string());
+    check_shard_index(read_file(shard_index_path(file)), samples, file.string());
     const bool is_whole = xxh3_128_hex(table) == shard.info.samples_xxh3_128 &&
                           static_cast<int64_t>(fs::file_size(file)) == shard.info.num_bytes;
     if (is_whole) return shard;

@@ -25,7 +25,7 @@ void visit_labels(const SampleRecord& sample, const Visit& visit) {
 }
 
 // (K) factor of each label; 1 for one that does not occur.
-std::vector<double> factors_of_labels(const Dataset& dataset, const std::vector<int64_t>& indices,
+std::vector<double> factors_of_labels(const Dataset& dataset, const SampleList& indices,
                                       const RepeatOptions& options) {
   std::vector<int64_t> counts(static_cast<size_t>(dataset.num_classes()), 0);
   for (const int64_t index : indices) {
@@ -60,20 +60,21 @@ SampleBalance parse_balance(const std::string& name) {
   return static_cast<SampleBalance>(found - names.begin());
 }
 
-std::vector<int64_t> repeat_indices(const Dataset& dataset, const std::vector<int64_t>& indices,
-                                    const RepeatOptions& options, uint64_t seed) {
+SampleList repeat_indices(const Dataset& dataset, const SampleList& indices,
+                          const RepeatOptions& options, uint64_t seed) {
+  if (options.balance == SampleBalance::kNone && options.repeats == 1) return indices;
   const std::vector<double> factors = factors_of_labels(dataset, indices, options);
-  std::vector<int64_t> repeated;
+  SampleListBuilder repeated;
   for (const int64_t index : indices) {
-    const SampleRecord& sample = dataset.sample(index);
+    const SampleRecord sample = dataset.sample(index);
     double factor = 1;
     visit_labels(sample, [&](size_t k) { factor = std::max(factor, factors[k]); });
     const double fraction = factor - std::floor(factor);
     const double draw = static_cast<double>(xxh3_64(sample.key, seed) >> 11) * 0x1p-53;
     const auto whole = static_cast<int64_t>(factor) + (draw < fraction ? 1 : 0);
-    repeated.insert(repeated.end(), static_cast<size_t>(whole * options.repeats), index);
+    for (int64_t i = 0; i < whole * options.repeats; ++i) repeated.add(index);
   }
-  return repeated;
+  return repeated.finish();
 }
 
 }  // namespace podium::data_shards

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data_shards/dataset.h"
+#include "data_shards/sample_list.h"
 
 namespace podium::data_shards {
 
@@ -34,7 +35,7 @@ SampleBalance parse_balance(const std::string& name);
 // Dollar, Girshick, "LVIS", CVPR 2019, section 3.4 (repeat factor sampling). Differs: the rounding
 // is drawn once for the run, not per epoch, so that all epochs are equally long. Random: a hash of
 // (seed, key).
-std::vector<int64_t> repeat_indices(const Dataset& dataset, const std::vector<int64_t>& indices,
-                                    const RepeatOptions& options, uint64_t seed);
+SampleList repeat_indices(const Dataset& dataset, const SampleList& indices,
+                          const RepeatOptions& options, uint64_t seed);
 
 }  // namespace podium::data_shards

@@ -23,8 +23,8 @@
 namespace podium::data_shards {
 namespace {
 
-constexpr size_t kMostMappings = 16384;
-constexpr size_t kOpenedEarly = 1024;  // shards
+constexpr int64_t kMostMappings = 16384;
+constexpr int64_t kOpenedEarly = 1024;  // shards
 constexpr int64_t kPageBytes = 4096;
 
 // One open shard. A mapping outlives its descriptor; pread needs it.
@@ -40,10 +40,9 @@ struct ShardFile {
 };
 
 // `shard train-000012.tar: sample "img_0042" (offset 1536)`
-std::string place_of(const Dataset& dataset, const SampleRecord& sample,
-                     const MemberRecord& member) {
+std::string place_of(const Dataset& dataset, int64_t index, const MemberRecord& member) {
   return fmt::format("shard {}: sample \"{}\" (offset {})",
-                     dataset.shards()[static_cast<size_t>(sample.shard)].file, sample.key,
+                     dataset.shard(dataset.shard_of(index)).file, dataset.key(index),
                      member.offset);
 }
 
@@ -106,20 +105,19 @@ struct SampleReader::State {
   std::mutex mutex;
   std::vector<std::shared_ptr<ShardFile>> shards;  // null: not open
   std::deque<size_t> opened;                       // pread: in the order of opening
-  std::vector<int64_t> first_bit;                  // of each sample in `verified`
-  std::vector<std::atomic<uint64_t>> verified;     // one bit per member
+  std::vector<std::atomic<uint64_t>> verified;     // one bit for each member of the set
 
   State(const Dataset& set, ReaderKind reader_kind)
       : dataset(set), kind(reader_kind), most_open(most_open_files()) {
     // The kernel allows 65,530 mappings a process; beyond a part of that, copying is the way.
-    if (set.shards().size() > kMostMappings) kind = ReaderKind::kPread;
-    shards.resize(set.shards().size());
+    if (set.num_shards() > kMostMappings) kind = ReaderKind::kPread;
+    shards.resize(static_cast<size_t>(set.num_shards()));
   }
 
   std::shared_ptr<ShardFile> get(size_t shard) {
     const std::lock_guard lock(mutex);
     if (shards[shard]) return shards[shard];
-    const ShardInfo& info = dataset.shards()[shard];
+    const ShardInfo info = dataset.shard(static_cast<int64_t>(shard));
     shards[shard] = open_shard(dataset.directory() / info.file, info, kind);
     if (kind == ReaderKind::kPread) {
       opened.push_back(shard);
@@ -135,22 +133,17 @@ struct SampleReader::State {
 SampleReader::SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind)
     : dataset_(std::move(dataset)), state_(std::make_unique<State>(*dataset_, kind)) {
   // Early, so that a missing shard is noticed before the first step.
-  const size_t num_early = std::min(dataset_->shards().size(), kOpenedEarly);
-  for (size_t shard = 0; shard < num_early; ++shard) state_->get(shard);
-  int64_t num_members = 0;
-  state_->first_bit.reserve(static_cast<size_t>(dataset_->size()));
-  for (int64_t index = 0; index < dataset_->size(); ++index) {
-    state_->first_bit.push_back(num_members);
-    num_members += static_cast<int64_t>(dataset_->sample(index).members.size());
-  }
-  state_->verified = std::vector<std::atomic<uint64_t>>(static_cast<size_t>(num_members / 64 + 1));
+  const int64_t num_early = std::min(dataset_->num_shards(), kOpenedEarly);
+  for (int64_t shard = 0; shard < num_early; ++shard) state_->get(static_cast<size_t>(shard));
+  state_->verified =
+      std::vector<std::atomic<uint64_t>>(static_cast<size_t>(dataset_->num_members() / 64 + 1));
 }
 
 SampleReader::~SampleReader() = default;
 
 void SampleReader::will_need(int64_t index, const MemberRecord& member) const {
   const std::shared_ptr<ShardFile> shard =
-      state_->get(static_cast<size_t>(dataset_->sample(index).shard));
+      state_->get(static_cast<size_t>(dataset_->shard_of(index)));
   if (member.offset < 0 || member.size < 0 || member.offset > shard->num_bytes - member.size)
     return;
   if (!shard->mapping) {
@@ -164,14 +157,14 @@ void SampleReader::will_need(int64_t index, const MemberRecord& member) const {
 
 std::string_view SampleReader::read(int64_t index, const MemberRecord& member,
                                     std::string* buffer) const {
-  const SampleRecord& sample = dataset_->sample(index);
-  const std::shared_ptr<ShardFile> held = state_->get(static_cast<size_t>(sample.shard));
+  const std::shared_ptr<ShardFile> held =
+      state_->get(static_cast<size_t>(dataset_->shard_of(index)));
   const ShardFile& shard = *held;
   // Checked before a byte is touched: a page behind the end of a mapped file is a SIGBUS, not an
   // error.
   if (member.offset < 0 || member.size < 0 || member.offset > shard.num_bytes - member.size) {
     throw DataError(fmt::format("{}: needs bytes up to {}, but the shard ends at {}; repack",
-                                place_of(*dataset_, sample, member), member.offset + member.size,
+                                place_of(*dataset_, index, member), member.offset + member.size,
                                 shard.num_bytes));
   }
   std::string_view bytes;
@@ -186,7 +179,7 @@ std::string_view SampleReader::read(int64_t index, const MemberRecord& member,
       if (count <= 0) {
         throw IoError(
             fmt::format("{}: cannot read {} bytes: {}; check the file system, then run again",
-                        place_of(*dataset_, sample, member), member.size,
+                        place_of(*dataset_, index, member), member.size,
                         count < 0 ? std::strerror(errno) : "the file has become shorter"));
       }
       done += count;
@@ -194,13 +187,9 @@ std::string_view SampleReader::read(int64_t index, const MemberRecord& member,
     bytes = *buffer;
   }
 
-  const auto position =
-      std::find_if(sample.members.begin(), sample.members.end(),
-                   [&](const MemberRecord& other) { return other.offset == member.offset; });
-  const int64_t bit =
-      state_->first_bit[static_cast<size_t>(index)] + (position - sample.members.begin());
-  if (position == sample.members.end()) {
-    throw InternalError(place_of(*dataset_, sample, member) + ": not a member of this sample");
+  const int64_t bit = dataset_->member_number(index, member.offset);
+  if (bit < 0) {
+    throw InternalError(place_of(*dataset_, index, member) + ": not a member of this sample");
   }
   std::atomic<uint64_t>& word = state_->verified[static_cast<size_t>(bit / 64)];
   const uint64_t flag = uint64_t{1} << (bit % 64);
@@ -210,7 +199,7 @@ std::string_view SampleReader::read(int64_t index, const MemberRecord& member,
     throw DataError(
         fmt::format("{}: checksum {:016x}, expected {:016x}; copy the shard again or "
                     "repack, or --on_bad_sample=skip",
-                    place_of(*dataset_, sample, member), checksum, member.xxh3));
+                    place_of(*dataset_, index, member), checksum, member.xxh3));
   }
   word.fetch_or(flag, std::memory_order_relaxed);
   return bytes;

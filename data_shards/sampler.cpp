@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
@@ -17,21 +16,9 @@ void require_positive(const char* name, int64_t value) {
   if (value < 1) throw RecipeError(fmt::format("{} is {}; it must be at least 1", name, value));
 }
 
-// How often each position's index stood before it; empty when none comes twice.
-std::vector<int32_t> count_repeats(const std::vector<int64_t>& indices) {
-  std::unordered_map<int64_t, int32_t> seen;
-  std::vector<int32_t> repeats;
-  bool has_repeat = false;
-  for (const int64_t index : indices) {
-    repeats.push_back(seen[index]++);
-    has_repeat |= repeats.back() > 0;
-  }
-  return has_repeat ? repeats : std::vector<int32_t>();
-}
-
 }  // namespace
 
-TrainSampler::TrainSampler(std::vector<int64_t> indices, uint64_t seed, int64_t logical_workers,
+TrainSampler::TrainSampler(SampleList indices, uint64_t seed, int64_t logical_workers,
                            int64_t grad_accum_steps, int64_t micro_batch_size)
     : indices_(std::move(indices)), seed_(seed) {
   require_positive("logical_workers", logical_workers);
@@ -39,8 +26,10 @@ TrainSampler::TrainSampler(std::vector<int64_t> indices, uint64_t seed, int64_t 
   require_positive("micro_batch_size", micro_batch_size);
   num_leaves_ = logical_workers * grad_accum_steps;
   micro_batch_size_ = micro_batch_size;
-  repeats_ = count_repeats(indices_);
-  const auto num_samples = static_cast<int64_t>(indices_.size());
+  const int64_t num_samples = indices_.size();
+  for (int64_t at = 1; at < num_samples && !has_repeats_; ++at) {
+    has_repeats_ = indices_[at] == indices_[at - 1];
+  }
   steps_per_epoch_ = num_samples / global_batch_size();
   if (steps_per_epoch_ == 0) {
     throw DataError(fmt::format(
@@ -58,7 +47,8 @@ std::vector<MicroBatchPlan> TrainSampler::plan(int64_t epoch, int64_t step, int6
         fmt::format("no step {} with leaves [{}, {}): an epoch has {} steps of {} leaves", step,
                     first_leaf, first_leaf + num_leaves, steps_per_epoch_, num_leaves_));
   }
-  const KeyedPermutation order(indices_.size(), seed_, static_cast<uint64_t>(epoch));
+  const KeyedPermutation order(static_cast<uint64_t>(indices_.size()), seed_,
+                               static_cast<uint64_t>(epoch));
   std::vector<MicroBatchPlan> plans;
   plans.reserve(static_cast<size_t>(num_leaves));
   for (int64_t leaf = first_leaf; leaf < first_leaf + num_leaves; ++leaf) {
@@ -66,27 +56,35 @@ std::vector<MicroBatchPlan> TrainSampler::plan(int64_t epoch, int64_t step, int6
     const int64_t begin = step * global_batch_size() + leaf * micro_batch_size_;
     plan.indices.reserve(static_cast<size_t>(micro_batch_size_));
     for (int64_t position = begin; position < begin + micro_batch_size_; ++position) {
-      const auto at = static_cast<size_t>(order[static_cast<uint64_t>(position)]);
+      const auto at = static_cast<int64_t>(order[static_cast<uint64_t>(position)]);
       plan.indices.push_back(indices_[at]);
-      if (!repeats_.empty()) plan.repeats.push_back(repeats_[at]);
+      if (has_repeats_) plan.repeats.push_back(repeat_of(at));
     }
     plans.push_back(std::move(plan));
   }
   return plans;
 }
 
-std::vector<MicroBatchPlan> plan_evaluation(const std::vector<int64_t>& indices, int64_t batch_size,
+// How often the index at this place of the list stands before it.
+int32_t TrainSampler::repeat_of(int64_t at) const {
+  int32_t repeat = 0;
+  while (at - repeat > 0 && indices_[at - repeat - 1] == indices_[at]) ++repeat;
+  return repeat;
+}
+
+std::vector<MicroBatchPlan> plan_evaluation(const SampleList& indices, int64_t batch_size,
                                             int64_t rank, int64_t world_size) {
   require_positive("the evaluation batch size", batch_size);
   if (world_size < 1 || rank < 0 || rank >= world_size) {
     throw InternalError(fmt::format("no rank {} of {}", rank, world_size));
   }
-  const auto num_samples = static_cast<int64_t>(indices.size());
+  const int64_t num_samples = indices.size();
   std::vector<MicroBatchPlan> plans;
   for (int64_t batch = rank; batch * batch_size < num_samples; batch += world_size) {
-    const auto begin = indices.begin() + batch * batch_size;
-    const auto end = indices.begin() + std::min(num_samples, (batch + 1) * batch_size);
-    plans.push_back({.epoch = 0, .step = batch, .leaf = 0, .indices = {begin, end}, .repeats = {}});
+    MicroBatchPlan plan{.epoch = 0, .step = batch, .leaf = 0, .indices = {}, .repeats = {}};
+    const int64_t end = std::min(num_samples, (batch + 1) * batch_size);
+    for (int64_t at = batch * batch_size; at < end; ++at) plan.indices.push_back(indices[at]);
+    plans.push_back(std::move(plan));
   }
   return plans;
 }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "data_shards/sample_list.h"
+
 namespace podium::data_shards {
 
 // One micro-batch that a loader is to deliver.
@@ -18,11 +20,11 @@ struct MicroBatchPlan {
 
 // Training order. global_batch_size = logical_workers * grad_accum_steps * micro_batch_size; step s of an epoch owns positions
 // [s * global, (s + 1) * global) of the epoch's keyed permutation; leaf l owns the l-th micro-batch of it. The remainder of an epoch is
-// dropped. Independent of the number of real workers. An index may stand in `indices` several times.
+// dropped. Independent of the number of real workers. An index may stand in `indices` several times, one after another.
 // Random: kEpochOrder, keyed by (seed, epoch).
 class TrainSampler {
  public:
-  TrainSampler(std::vector<int64_t> indices, uint64_t seed, int64_t logical_workers, int64_t grad_accum_steps,
+  TrainSampler(SampleList indices, uint64_t seed, int64_t logical_workers, int64_t grad_accum_steps,
                int64_t micro_batch_size);
   // Errors of the constructor: DataError when fewer samples than one global batch ("... needs N samples, the split has M; lower ...").
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
@@ -31,8 +33,10 @@ class TrainSampler {
   std::vector<MicroBatchPlan> plan(int64_t epoch, int64_t step, int64_t first_leaf, int64_t num_leaves) const;
 
  private:
-  std::vector<int64_t> indices_;
-  std::vector<int32_t> repeats_;  // of each position of indices_; empty when no index comes twice
+  int32_t repeat_of(int64_t at) const;
+
+  SampleList indices_;
+  bool has_repeats_ = false;
   uint64_t seed_;
   int64_t num_leaves_;
   int64_t micro_batch_size_;
@@ -41,7 +45,7 @@ class TrainSampler {
 
 // Evaluation: every sample once. Batch j holds positions [j * b, (j + 1) * b) whatever the number of ranks (the last one may be
 // smaller); rank r gets the batches j with j % world_size == r.
-std::vector<MicroBatchPlan> plan_evaluation(const std::vector<int64_t>& indices, int64_t batch_size, int64_t rank,
+std::vector<MicroBatchPlan> plan_evaluation(const SampleList& indices, int64_t batch_size, int64_t rank,
                                             int64_t world_size);
 
 }  // namespace podium::data_shards

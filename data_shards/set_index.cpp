@@ -1,196 +1,276 @@
-// A stream of numbers and texts, written and read front to back.
+// Reading of samples.bin in place: nothing is taken from the bytes that was not checked to lie
+// within them.
 #include "data_shards/set_index.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
-#include <map>
-#include <type_traits>
+#include <utility>
 
 #include "base/error.h"
+#include "data_shards/set_index_layout.h"
 
 namespace podium::data_shards {
+
+using set_index_layout::kMagic;
+using set_index_layout::MemberEntry;
+using set_index_layout::SampleHeader;
+using set_index_layout::ShardHeader;
+using set_index_layout::Trailer;
+
 namespace {
 
-static_assert(std::endian::native == std::endian::little);
-
-constexpr std::string_view kMagic = "podidx1\n";
-
-class Writer {
+// Takes texts of known lengths one after another. Requires: that they lie within the bytes.
+class Texts {
  public:
-  template <typename Number>
-  void number(Number value) {
-    static_assert(std::is_arithmetic_v<Number>);
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  }
-  void text(std::string_view value) {
-    number(static_cast<uint32_t>(value.size()));
-    bytes_.append(value);
-  }
-  std::string take() { return std::move(bytes_); }
-
- private:
-  std::string bytes_{kMagic};
-};
-
-class Reader {
- public:
-  Reader(std::string_view bytes, const std::string& file) : bytes_(bytes), file_(file) {
-    if (bytes.substr(0, kMagic.size()) != kMagic) fail("is no index of this version");
-    at_ = kMagic.size();
-  }
-  template <typename Number>
-  Number number() {
-    Number value;
-    std::memcpy(&value, take(sizeof(value)).data(), sizeof(value));
-    return value;
-  }
-  std::string_view text() { return take(number<uint32_t>()); }
-  // A number of entries of at least `least_bytes` each, so that a damaged one asks for no memory.
-  size_t count(size_t least_bytes) {
-    const auto value = number<uint64_t>();
-    if (value > (bytes_.size() - at_) / least_bytes) fail("is cut or damaged");
-    return static_cast<size_t>(value);
-  }
-  void expect_end() const {
-    if (at_ != bytes_.size()) fail("has bytes behind its end");
-  }
-  [[noreturn]] void fail(const char* what) const {
-    throw DataError(
-        fmt::format("{} {} (byte {}); copy the data set again, or repack", file_, what, at_));
-  }
-
- private:
-  std::string_view take(size_t size) {
-    if (size > bytes_.size() - at_) fail("is cut or damaged");
+  Texts(std::string_view bytes, uint64_t at) : bytes_(bytes), at_(at) {}
+  std::string_view take(uint64_t size) {
     at_ += size;
     return bytes_.substr(at_ - size, size);
   }
+
+ private:
   std::string_view bytes_;
-  const std::string& file_;
-  size_t at_ = 0;
+  uint64_t at_;
 };
-
-void write_member(const MemberRecord& member, const std::map<std::string, uint16_t>& extensions,
-                  Writer* writer) {
-  writer->number(extensions.at(member.extension));
-  writer->number(member.offset);
-  writer->number(member.size);
-  writer->number(member.xxh3);
-  writer->number(member.width);
-  writer->number(member.height);
-  writer->text(member.name);
-}
-
-MemberRecord read_member(const std::vector<std::string>& extensions, Reader* reader) {
-  MemberRecord member;
-  const auto extension = reader->number<uint16_t>();
-  if (extension >= extensions.size()) reader->fail("has an unknown extension");
-  member.extension = extensions[extension];
-  member.offset = reader->number<int64_t>();
-  member.size = reader->number<int64_t>();
-  member.xxh3 = reader->number<uint64_t>();
-  member.width = reader->number<int32_t>();
-  member.height = reader->number<int32_t>();
-  member.name = reader->text();
-  return member;
-}
-
-// An empty text stands for the key, which is never empty.
-void write_sample(const SampleRecord& sample, const std::map<std::string, uint16_t>& extensions,
-                  Writer* writer) {
-  writer->text(sample.key);
-  writer->text(sample.stem == sample.key ? "" : sample.stem);
-  writer->text(sample.group == sample.key ? "" : sample.group);
-  writer->number(sample.shard);
-  writer->number(sample.class_index);
-  writer->number(static_cast<uint64_t>(sample.class_vector.size()));
-  for (const float label : sample.class_vector) writer->number(static_cast<int8_t>(label));
-  writer->number(static_cast<uint64_t>(sample.mask_pixels.size()));
-  for (const int64_t pixels : sample.mask_pixels) writer->number(pixels);
-  writer->number(static_cast<uint64_t>(sample.members.size()));
-  for (const MemberRecord& member : sample.members) write_member(member, extensions, writer);
-}
-
-SampleRecord read_sample(const std::vector<std::string>& extensions, Reader* reader) {
-  SampleRecord sample;
-  sample.key = reader->text();
-  const std::string_view stem = reader->text();
-  const std::string_view group = reader->text();
-  sample.stem = stem.empty() ? sample.key : std::string(stem);
-  sample.group = group.empty() ? sample.key : std::string(group);
-  sample.shard = reader->number<int32_t>();
-  sample.class_index = reader->number<int64_t>();
-  sample.class_vector.resize(reader->count(1));
-  for (float& label : sample.class_vector) {
-    label = static_cast<float>(reader->number<int8_t>());
-    if (label != 0.0f && label != 1.0f && label != kUnknownLabel) {
-      reader->fail("has a label that is none of 0, 1, -1");
-    }
-  }
-  sample.mask_pixels.resize(reader->count(8));
-  for (int64_t& pixels : sample.mask_pixels) pixels = reader->number<int64_t>();
-  const size_t num_members = reader->count(38);
-  sample.members.reserve(num_members);
-  for (size_t i = 0; i < num_members; ++i) {
-    sample.members.push_back(read_member(extensions, reader));
-  }
-  if (sample.members.empty()) reader->fail("has a sample without members");
-  return sample;
-}
 
 }  // namespace
 
-std::string set_index_bytes(const std::vector<ShardInfo>& shards,
-                            const std::vector<SampleRecord>& samples) {
-  std::map<std::string, uint16_t> extensions;
-  for (const SampleRecord& sample : samples) {
-    for (const MemberRecord& member : sample.members) extensions.emplace(member.extension, 0);
+struct SetIndex::Record {
+  uint64_t at = 0;   // of the header
+  uint64_t end = 0;  // of the record
+  SampleHeader header{};
+
+  uint64_t members_at() const { return at + sizeof(SampleHeader); }
+  uint64_t pixels_at() const {
+    return members_at() + uint64_t{header.num_members} * sizeof(MemberEntry);
   }
-  uint16_t next = 0;
-  for (auto& [extension, number] : extensions) number = next++;
-  Writer writer;
-  writer.number(static_cast<uint64_t>(extensions.size()));
-  for (const auto& [extension, number] : extensions) writer.text(extension);
-  writer.number(static_cast<uint64_t>(shards.size()));
-  for (const ShardInfo& shard : shards) {
-    writer.text(shard.file);
-    writer.number(shard.num_samples);
-    writer.number(shard.num_bytes);
-    writer.text(shard.xxh3_128);
-    writer.text(shard.samples_xxh3_128);
+  uint64_t labels_at() const { return pixels_at() + uint64_t{header.num_mask_pixels} * 8; }
+  uint64_t key_at() const { return labels_at() + header.num_labels; }
+  uint64_t names_at() const {
+    return key_at() + uint64_t{header.key_bytes} + header.stem_bytes + header.group_bytes;
   }
-  writer.number(static_cast<uint64_t>(samples.size()));
-  for (const SampleRecord& sample : samples) write_sample(sample, extensions, &writer);
-  return writer.take();
+};
+
+SetIndex::SetIndex(const std::filesystem::path& file)
+    : mapped_(std::make_unique<MappedFile>(file, MappedFile::Access::kRandom)),
+      place_(file.string()),
+      bytes_(mapped_->bytes()) {
+  check();
 }
 
-SetIndex parse_set_index(std::string_view bytes, const std::string& file) {
-  Reader reader(bytes, file);
-  std::vector<std::string> extensions(reader.count(4));
-  for (std::string& extension : extensions) extension = reader.text();
-  SetIndex index;
-  index.shards.resize(reader.count(28));
-  for (ShardInfo& shard : index.shards) {
-    shard.file = reader.text();
-    shard.num_samples = reader.number<int64_t>();
-    shard.num_bytes = reader.number<int64_t>();
-    shard.xxh3_128 = reader.text();
-    shard.samples_xxh3_128 = reader.text();
+SetIndex::SetIndex(std::string bytes, std::string place)
+    : owned_(std::move(bytes)), place_(std::move(place)), bytes_(owned_) {
+  check();
+}
+
+void SetIndex::fail(uint64_t at, const std::string& what) const {
+  throw DataError(
+      fmt::format("{} (byte {}): {}; copy the data set again, or repack", place_, at, what));
+}
+
+template <typename Value>
+Value SetIndex::load(uint64_t at) const {
+  Value value;
+  if (at > bytes_.size() || bytes_.size() - at < sizeof(value)) fail(at, "cut or damaged");
+  std::memcpy(&value, bytes_.data() + at, sizeof(value));
+  return value;
+}
+
+void SetIndex::check() {
+  const uint64_t size = bytes_.size();
+  if (bytes_.substr(0, kMagic.size()) != kMagic) fail(0, "no sample index of this version");
+  if (size < kMagic.size() + sizeof(Trailer)) fail(size, "cut or damaged");
+  const uint64_t trailer_at = size - sizeof(Trailer);
+  const auto trailer = load<Trailer>(trailer_at);
+  if (std::string_view(trailer.magic, sizeof(trailer.magic)) != kMagic) {
+    fail(size - kMagic.size(), "the file does not end as it should: cut or damaged");
   }
-  const size_t num_samples = reader.count(48);
-  index.samples.reserve(num_samples);
-  for (size_t i = 0; i < num_samples; ++i) {
-    index.samples.push_back(read_sample(extensions, &reader));
-    const int32_t shard = index.samples.back().shard;
-    if (shard < 0 || static_cast<size_t>(shard) >= index.shards.size()) {
-      reader.fail("has a sample of an unknown shard");
+  const bool is_ordered = kMagic.size() <= trailer.extensions_at &&
+                          trailer.extensions_at <= trailer.shards_at &&
+                          trailer.shards_at <= trailer.tables_at && trailer.tables_at <= trailer_at;
+  if (!is_ordered) fail(trailer_at, "its parts do not lie in order");
+  // Each count is held against the space first, so that their sum cannot wrap around.
+  const uint64_t space = trailer_at - trailer.tables_at;
+  if (trailer.num_shards > space / 8 || trailer.num_samples > space / 12 ||
+      trailer.num_shards * 8 + trailer.num_samples * 12 != space) {
+    fail(trailer_at, fmt::format("{} shards and {} samples do not fit tables of {} bytes",
+                                 trailer.num_shards, trailer.num_samples, space));
+  }
+  if (trailer.num_members > size) fail(trailer_at, "more members than bytes");
+  num_samples_ = static_cast<int64_t>(trailer.num_samples);
+  num_shards_ = static_cast<int64_t>(trailer.num_shards);
+  num_members_ = static_cast<int64_t>(trailer.num_members);
+  extensions_at_ = trailer.extensions_at;
+  shards_at_ = trailer.shards_at;
+  tables_at_ = trailer.tables_at;
+  uint64_t at = extensions_at_;
+  for (uint64_t i = 0; i < trailer.num_extensions; ++i) {
+    if (shards_at_ - at < sizeof(uint32_t)) fail(at, "an extension is cut");
+    const auto length = load<uint32_t>(at);
+    at += sizeof(uint32_t);
+    if (length > shards_at_ - at) fail(at, "an extension is cut");
+    extensions_.emplace_back(bytes_.substr(at, length));
+    at += length;
+  }
+}
+
+SetIndex::Record SetIndex::record(int64_t index) const {
+  const uint64_t place = tables_at_ + static_cast<uint64_t>(num_shards_ + index) * 8;
+  Record record;
+  record.at = load<uint64_t>(place);
+  record.end = index + 1 < num_samples_ ? load<uint64_t>(place + 8) : extensions_at_;
+  if (record.at < kMagic.size() || record.at > record.end || record.end > extensions_at_ ||
+      record.end - record.at < sizeof(SampleHeader)) {
+    fail(place, fmt::format("sample {} does not lie where samples are", index));
+  }
+  record.header = load<SampleHeader>(record.at);
+  // No sum here reaches 2^64: each of the lengths has 32 bits.
+  if (record.names_at() > record.end) {
+    fail(record.at, fmt::format("sample {} is longer than its place", index));
+  }
+  const SampleHeader& header = record.header;
+  if (header.key_bytes == 0) fail(record.at, fmt::format("sample {} has no key", index));
+  if (header.num_members == 0) fail(record.at, fmt::format("sample {} has no members", index));
+  if (header.shard < 0 || header.shard >= num_shards_) {
+    fail(record.at,
+         fmt::format("sample {} is of shard {} of {}", index, header.shard, num_shards_));
+  }
+  if (header.first_member > static_cast<uint64_t>(num_members_) ||
+      header.num_members > static_cast<uint64_t>(num_members_) - header.first_member) {
+    fail(record.at, fmt::format("sample {} has more members than the set", index));
+  }
+  return record;
+}
+
+MemberRecord SetIndex::member(const Record& record, uint32_t number, uint64_t* name_at) const {
+  const uint64_t at = record.members_at() + uint64_t{number} * sizeof(MemberEntry);
+  const auto entry = load<MemberEntry>(at);
+  if (entry.extension >= extensions_.size()) fail(at, "a member has an unknown extension");
+  if (entry.name_bytes > record.end - *name_at) fail(at, "a member's name is cut");
+  MemberRecord member;
+  member.extension = extensions_[entry.extension];
+  member.name = bytes_.substr(*name_at, entry.name_bytes);
+  member.offset = entry.offset;
+  member.size = entry.size;
+  member.xxh3 = entry.xxh3;
+  member.width = entry.width;
+  member.height = entry.height;
+  *name_at += entry.name_bytes;
+  return member;
+}
+
+SampleRecord SetIndex::sample(int64_t index) const {
+  const Record at = record(index);
+  Texts texts(bytes_, at.key_at());
+  SampleRecord sample;
+  sample.key = texts.take(at.header.key_bytes);
+  const std::string_view stem = texts.take(at.header.stem_bytes);
+  const std::string_view group = texts.take(at.header.group_bytes);
+  sample.stem = stem.empty() ? std::string_view(sample.key) : stem;
+  sample.group = group.empty() ? std::string_view(sample.key) : group;
+  sample.shard = at.header.shard;
+  sample.class_index = at.header.class_index;
+  sample.class_vector.reserve(at.header.num_labels);
+  for (const char byte : bytes_.substr(at.labels_at(), at.header.num_labels)) {
+    const auto label = static_cast<float>(static_cast<signed char>(byte));
+    if (label != 0.0f && label != 1.0f && label != kUnknownLabel) {
+      fail(at.labels_at(), fmt::format("sample {}: a label is none of 0, 1, -1", index));
+    }
+    sample.class_vector.push_back(label);
+  }
+  sample.mask_pixels.reserve(at.header.num_mask_pixels);
+  for (uint64_t k = 0; k < at.header.num_mask_pixels; ++k) {
+    sample.mask_pixels.push_back(load<int64_t>(at.pixels_at() + k * 8));
+  }
+  uint64_t name_at = at.names_at();
+  sample.members.reserve(at.header.num_members);
+  for (uint32_t i = 0; i < at.header.num_members; ++i) {
+    sample.members.push_back(member(at, i, &name_at));
+  }
+  return sample;
+}
+
+std::string_view SetIndex::key(int64_t index) const {
+  const Record at = record(index);
+  return bytes_.substr(at.key_at(), at.header.key_bytes);
+}
+
+int32_t SetIndex::shard_of(int64_t index) const { return record(index).header.shard; }
+
+int64_t SetIndex::class_index(int64_t index) const { return record(index).header.class_index; }
+
+int64_t SetIndex::member_number(int64_t index, int64_t offset) const {
+  const Record at = record(index);
+  for (uint64_t i = 0; i < at.header.num_members; ++i) {
+    const auto entry = load<MemberEntry>(at.members_at() + i * sizeof(MemberEntry));
+    if (entry.offset == offset) return static_cast<int64_t>(at.header.first_member + i);
+  }
+  return -1;
+}
+
+ShardInfo SetIndex::shard(int64_t number) const {
+  const uint64_t place = tables_at_ + static_cast<uint64_t>(number) * 8;
+  const auto at = load<uint64_t>(place);
+  if (at < shards_at_ || at > tables_at_ || tables_at_ - at < sizeof(ShardHeader)) {
+    fail(place, fmt::format("shard {} does not lie where shards are", number));
+  }
+  const auto header = load<ShardHeader>(at);
+  const uint64_t length =
+      uint64_t{header.file_bytes} + header.digest_bytes + uint64_t{header.table_digest_bytes};
+  if (length > tables_at_ - at - sizeof(ShardHeader)) {
+    fail(at, fmt::format("shard {} is longer than its place", number));
+  }
+  if (header.first_sample < 0 || header.num_samples < 0 || header.num_samples > num_samples_ ||
+      header.first_sample > num_samples_ - header.num_samples) {
+    fail(at, fmt::format("shard {} has more samples than the set", number));
+  }
+  Texts texts(bytes_, at + sizeof(ShardHeader));
+  ShardInfo shard;
+  shard.file = texts.take(header.file_bytes);
+  shard.first_sample = header.first_sample;
+  shard.num_samples = header.num_samples;
+  shard.num_bytes = header.num_bytes;
+  shard.xxh3_128 = texts.take(header.digest_bytes);
+  shard.samples_xxh3_128 = texts.take(header.table_digest_bytes);
+  return shard;
+}
+
+std::string_view SetIndex::shard_file(int64_t number) const {
+  const auto at = load<uint64_t>(tables_at_ + static_cast<uint64_t>(number) * 8);
+  const uint64_t length = load<ShardHeader>(at).file_bytes;
+  const uint64_t file_at = at + sizeof(ShardHeader);
+  if (length > bytes_.size() - file_at) fail(at, fmt::format("shard {} is cut", number));
+  return bytes_.substr(file_at, length);
+}
+
+int64_t SetIndex::shard_bytes(int64_t number) const {
+  const auto at = load<uint64_t>(tables_at_ + static_cast<uint64_t>(number) * 8);
+  return load<ShardHeader>(at).num_bytes;
+}
+
+int64_t SetIndex::find(std::string_view wanted) const {
+  const uint64_t by_key_at = tables_at_ + static_cast<uint64_t>(num_shards_ + num_samples_) * 8;
+  const auto position = [&](int64_t rank) {
+    const uint64_t at = by_key_at + static_cast<uint64_t>(rank) * 4;
+    const auto index = load<uint32_t>(at);
+    if (index >= static_cast<uint64_t>(num_samples_)) fail(at, "no such sample");
+    return static_cast<int64_t>(index);
+  };
+  int64_t first = 0;
+  for (int64_t length = num_samples_; length > 0;) {
+    const int64_t half = length / 2;
+    if (key(position(first + half)) < wanted) {
+      first += half + 1;
+      length -= half + 1;
+    } else {
+      length = half;
     }
   }
-  reader.expect_end();
-  return index;
+  if (first == num_samples_) return -1;
+  const int64_t found = position(first);
+  return key(found) == wanted ? found : -1;
 }
 
 }  // namespace podium::data_shards

@@ -58,7 +58,7 @@ Units group_units(const Dataset& dataset) {
   std::vector<std::map<int32_t, int64_t>> counts;
   std::vector<int64_t> sizes;
   for (int64_t i = 0; i < dataset.size(); ++i) {
-    const SampleRecord& sample = dataset.sample(i);
+    const SampleRecord sample = dataset.sample(i);
     const auto [found, is_new] = known.emplace(sample.group, counts.size());
     if (is_new) {
       counts.emplace_back();
@@ -122,7 +122,7 @@ std::vector<int32_t> fold_by_position(const Folds& folds, const Dataset& dataset
   for (size_t i = 0; i < folds.keys.size(); ++i) {
     const auto same = static_cast<int64_t>(i);
     const int64_t position =
-        dataset.sample(same).key == folds.keys[i] ? same : dataset.find(folds.keys[i]);
+        dataset.key(same) == folds.keys[i] ? same : dataset.find(folds.keys[i]);
     if (position < 0) {
       throw DataError(
           fmt::format("the folds' key \"{}\" is not in {}: made for another data set; "
@@ -134,14 +134,13 @@ std::vector<int32_t> fold_by_position(const Folds& folds, const Dataset& dataset
   return by_position;
 }
 
-std::vector<int64_t> select(const Folds& folds, const Dataset& dataset, int64_t fold,
-                            bool is_validation) {
+SampleList select(const Folds& folds, const Dataset& dataset, int64_t fold, bool is_validation) {
   const auto by_position = fold_by_position(folds, dataset, fold);
-  std::vector<int64_t> indices;
+  SampleListBuilder indices;
   for (size_t i = 0; i < by_position.size(); ++i) {
-    if ((by_position[i] == fold) == is_validation) indices.push_back(static_cast<int64_t>(i));
+    if ((by_position[i] == fold) == is_validation) indices.add(static_cast<int64_t>(i));
   }
-  return indices;
+  return indices.finish();
 }
 
 void check_folds(const Folds& folds, const std::string& file) {
@@ -167,11 +166,11 @@ void check_folds(const Folds& folds, const std::string& file) {
 
 }  // namespace
 
-std::vector<int64_t> Folds::train_indices(const Dataset& dataset, int64_t fold) const {
+SampleList Folds::train_indices(const Dataset& dataset, int64_t fold) const {
   return select(*this, dataset, fold, false);
 }
 
-std::vector<int64_t> Folds::val_indices(const Dataset& dataset, int64_t fold) const {
+SampleList Folds::val_indices(const Dataset& dataset, int64_t fold) const {
   return select(*this, dataset, fold, true);
 }
 
@@ -233,7 +232,7 @@ Folds make_folds(const Dataset& dataset, const SplitOptions& options) {
   folds.num_folds = options.method == SplitMethod::kKfold ? options.num_folds : 1;
   for (int64_t i = 0; i < dataset.size(); ++i) {
     const int32_t fold = fold_of_unit[units.unit_of[static_cast<size_t>(i)]];
-    folds.keys.push_back(dataset.sample(i).key);
+    folds.keys.emplace_back(dataset.key(i));
     folds.fold_of.push_back(fold < folds.num_folds ? fold : -1);
   }
   for (int64_t fold = 0; fold < folds.num_folds; ++fold) {

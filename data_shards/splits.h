@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "data_shards/dataset.h"
+#include "data_shards/sample_list.h"
 
 namespace podium::data_shards {
 
@@ -22,8 +23,8 @@ struct Folds {
   // Positions in `dataset` that train / validate in `fold`, ascending.
   // Errors: DataError when folds and data set do not fit ("made for another data set; run podium
   // split again").
-  std::vector<int64_t> train_indices(const Dataset& dataset, int64_t fold) const;
-  std::vector<int64_t> val_indices(const Dataset& dataset, int64_t fold) const;
+  SampleList train_indices(const Dataset& dataset, int64_t fold) const;
+  SampleList val_indices(const Dataset& dataset, int64_t fold) const;
 
   void save(const std::filesystem::path& file) const;
   // Errors: IoError, DataError with the file and what is missing.

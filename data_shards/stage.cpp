@@ -165,7 +165,9 @@ fs::path stage_dataset(const fs::path& data, const fs::path& folder) {
   const RangeLock lock(lock_file, std::ssize(shards), true);
   if (is_done(target)) return target;
   if (!description.index_xxh3_128.empty()) {
-    write_file_atomic(target / kSetIndexFile, read_file(data / kSetIndexFile));
+    const fs::path part = target / (std::string(kSetIndexFile) + ".part");
+    copy_bytes(data / kSetIndexFile, part);
+    fs::rename(part, target / kSetIndexFile);
   }
   write_file_atomic(target / kDatasetFile, text);
   mark_done(target);

@@ -50,7 +50,8 @@ struct ImageContent {
 std::vector<ImageContent> sorted_images(const Dataset& dataset) {
   std::vector<ImageContent> images;
   for (int64_t i = 0; i < dataset.size(); ++i) {
-    for (const MemberRecord& member : dataset.sample(i).members) {
+    const SampleRecord sample = dataset.sample(i);
+    for (const MemberRecord& member : sample.members) {
       if (is_image_extension(member.extension)) images.push_back({member.xxh3, member.size, i});
     }
   }
@@ -94,14 +95,13 @@ void note_duplicates(const Dataset& dataset, const std::vector<ImageContent>& im
   std::vector<int32_t> fold_of;
   if (!folds_file.empty()) fold_of = read_folds(dataset, folds_file);
   for (const auto& [a, b] : pairs) {
-    report->duplicates.emplace_back(dataset.sample(a).key, dataset.sample(b).key);
+    report->duplicates.emplace_back(dataset.key(a), dataset.key(b));
     if (fold_of.empty()) continue;
     const int32_t fold_a = fold_of[static_cast<size_t>(a)];
     const int32_t fold_b = fold_of[static_cast<size_t>(b)];
     if (fold_a == fold_b) continue;
-    report->duplicates_across_folds.push_back(fmt::format("\"{}\" (fold {}) = \"{}\" (fold {})",
-                                                          dataset.sample(a).key, fold_a,
-                                                          dataset.sample(b).key, fold_b));
+    report->duplicates_across_folds.push_back(fmt::format(
+        "\"{}\" (fold {}) = \"{}\" (fold {})", dataset.key(a), fold_a, dataset.key(b), fold_b));
   }
 }
 
@@ -114,8 +114,8 @@ void note_duplicates_across(const Dataset& dataset, const std::vector<ImageConte
         std::lower_bound(images.begin(), images.end(), ImageContent{image.xxh3, image.size, 0});
     if (found == images.end() || !found->is_equal_image(image)) continue;
     report->duplicates_across_sets.push_back(
-        fmt::format("\"{}\" = \"{}\" of {}", dataset.sample(found->sample).key,
-                    other->sample(image.sample).key, other_folder.string()));
+        fmt::format("\"{}\" = \"{}\" of {}", dataset.key(found->sample), other->key(image.sample),
+                    other_folder.string()));
   }
 }
 
@@ -127,10 +127,9 @@ VerifyReport verify(const VerifyOptions& options) {
   VerifyReport report;
   report.num_samples = dataset->size();
   Progress progress("verifying", static_cast<uint64_t>(dataset->size()), "samples");
-  for (size_t shard = 0; shard < dataset->shards().size(); ++shard) {
-    auto bad = verify_shard(*dataset, static_cast<int32_t>(shard), num_threads,
-                            !options.skip_bad_samples, &progress);
-    report.num_bytes += dataset->shards()[shard].num_bytes;
+  for (int64_t shard = 0; shard < dataset->num_shards(); ++shard) {
+    auto bad = verify_shard(*dataset, shard, num_threads, !options.skip_bad_samples, &progress);
+    report.num_bytes += dataset->shard(shard).num_bytes;
     if (!bad.empty() && !options.skip_bad_samples) {
       throw DataError(bad.front().place + ": " + bad.front().reason);
     }

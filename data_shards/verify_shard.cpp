@@ -62,13 +62,12 @@ void verify_sample(const Dataset& dataset, const SampleRecord& sample, std::stri
 }
 
 // The archive's headers against the table.
-void verify_headers(const std::filesystem::path& file,
-                    const std::vector<const SampleRecord*>& samples) {
+void verify_headers(const std::filesystem::path& file, const std::vector<SampleRecord>& samples) {
   const auto members = list_tar(file);
   size_t next = 0;
-  for (const SampleRecord* sample : samples) {
-    for (const MemberRecord& record : sample->members) {
-      const std::string name = member_name(*sample, record);
+  for (const SampleRecord& sample : samples) {
+    for (const MemberRecord& record : sample.members) {
+      const std::string name = member_name(sample, record);
       while (next < members.size() && !names_a_sample(members[next].name)) ++next;
       const TarMember found = next < members.size() ? members[next] : TarMember{};
       ++next;
@@ -90,13 +89,13 @@ void verify_headers(const std::filesystem::path& file,
 
 }  // namespace
 
-std::vector<BadSample> verify_shard(const Dataset& dataset, int32_t shard, int num_threads,
+std::vector<BadSample> verify_shard(const Dataset& dataset, int64_t shard, int num_threads,
                                     bool stop_at_first, Progress* progress) {
-  const ShardInfo& info = dataset.shards()[static_cast<size_t>(shard)];
+  const ShardInfo info = dataset.shard(shard);
   const auto file = dataset.directory() / info.file;
-  std::vector<const SampleRecord*> samples;
-  for (int64_t i = 0; i < dataset.size(); ++i) {
-    if (dataset.sample(i).shard == shard) samples.push_back(&dataset.sample(i));
+  std::vector<SampleRecord> samples;
+  for (int64_t i = 0; i < info.num_samples; ++i) {
+    samples.push_back(dataset.sample(info.first_sample + i));
   }
   std::vector<BadSample> problems;
   try {
@@ -108,7 +107,7 @@ std::vector<BadSample> verify_shard(const Dataset& dataset, int32_t shard, int n
   const MappedFile mapped(file);
   std::vector<BadSample> bad(samples.size());
   parallel_for(std::ssize(samples), num_threads, [&](int64_t i) {
-    const SampleRecord& sample = *samples[static_cast<size_t>(i)];
+    const SampleRecord& sample = samples[static_cast<size_t>(i)];
     try {
       verify_sample(dataset, sample, mapped.bytes());
     } catch (const DataError& error) {

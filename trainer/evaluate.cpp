@@ -138,7 +138,7 @@ class EvaluationMode {
 }  // namespace
 
 Evaluation evaluate(models::VisionModel& model, Communicator& communicator,
-                    const std::vector<int64_t>& indices, const EvaluationOptions& options) {
+                    const data_shards::SampleList& indices, const EvaluationOptions& options) {
   const EvaluationMode mode(model);
   const torch::InferenceMode no_gradients;
   const auto plans = data_shards::plan_evaluation(indices, options.batch_size, communicator.rank(),

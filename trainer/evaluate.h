@@ -44,7 +44,7 @@ struct Evaluation {
 // put back. Batches are the same for any number of ranks; metrics are computed once, on rank 0, in
 // double precision. Collective: all ranks, same order; blocks.
 Evaluation evaluate(models::VisionModel& model, Communicator& communicator,
-                    const std::vector<int64_t>& indices, const EvaluationOptions& options);
+                    const data_shards::SampleList& indices, const EvaluationOptions& options);
 
 // Those of all ranks, in rank order. Collective: all ranks; blocks.
 std::vector<data_shards::BadSample> gather_bad_samples(

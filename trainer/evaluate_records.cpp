@@ -141,7 +141,7 @@ std::map<std::string, double> metrics_of(const EvaluationRecords& records, const
 metrics::PredictionSet predictions_of(const EvaluationRecords& records, const ClassInfo& info,
                                       const data_shards::Dataset& dataset, bool has_labels) {
   const std::vector<size_t> order = sorted_positions(
-      records, [&](int64_t a, int64_t b) { return dataset.sample(a).key < dataset.sample(b).key; });
+      records, [&](int64_t a, int64_t b) { return dataset.key(a) < dataset.key(b); });
   metrics::PredictionSet set;
   set.task = static_cast<metrics::PredictionTask>(info.task);
   static_assert(static_cast<int>(Task::kMultiLabel) ==
@@ -153,7 +153,7 @@ metrics::PredictionSet predictions_of(const EvaluationRecords& records, const Cl
   set.class_hash = info.class_hash;
   set.data_digest = dataset.digest();
   set.classes = info.classes;
-  for (const size_t row : order) set.keys.push_back(dataset.sample(records.indices[row]).key);
+  for (const size_t row : order) set.keys.emplace_back(dataset.key(records.indices[row]));
   set.probabilities = rows_in_order(records.probabilities, order, info.num_classes());
   if (has_labels) {
     set.targets = rows_in_order(records.class_vectors, order, info.num_classes());

@@ -26,7 +26,8 @@ constexpr int kVersionNumber = 1;
 Json data_facts(const ManifestFacts& facts) {
   const data_shards::Dataset& dataset = *facts.data->dataset;
   Json shards = Json::array();
-  for (const auto& shard : dataset.shards()) {
+  for (int64_t i = 0; i < dataset.num_shards(); ++i) {
+    const data_shards::ShardInfo shard = dataset.shard(i);
     shards.push_back({{"file", shard.file},
                       {"bytes", shard.num_bytes},
                       {"xxh3_128", shard.xxh3_128},

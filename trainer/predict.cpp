@@ -77,8 +77,8 @@ void require_same_classes(const FinishedRun& run, const data_shards::Dataset& da
                   there.size(), trained.size()));
 }
 
-std::vector<int64_t> indices_of(const FinishedRun& run, const data_shards::Dataset& dataset,
-                                const std::string& split) {
+data_shards::SampleList indices_of(const FinishedRun& run, const data_shards::Dataset& dataset,
+                                   const std::string& split) {
   if (split == "val") {
     if (run.fold < 0) {
       throw UsageError(fmt::format(
@@ -87,9 +87,7 @@ std::vector<int64_t> indices_of(const FinishedRun& run, const data_shards::Datas
     }
     return data_shards::Folds::load(run.directory.folds()).val_indices(dataset, run.fold);
   }
-  std::vector<int64_t> indices(static_cast<size_t>(dataset.size()));
-  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i);
-  return indices;
+  return data_shards::SampleList::range(0, dataset.size());
 }
 
 fs::path output_of(const FinishedRun& run, const PredictOptions& options) {

@@ -126,9 +126,15 @@ DataError other_bytes(const fs::path& file, const std::string& found, const std:
 constexpr const char* kGiveTheData =
     "a rerun needs the bytes of the run: give their folder by --data";
 
+std::vector<data_shards::ShardInfo> shards_of(const data_shards::Dataset& dataset) {
+  std::vector<data_shards::ShardInfo> shards;
+  for (int64_t i = 0; i < dataset.num_shards(); ++i) shards.push_back(dataset.shard(i));
+  return shards;
+}
+
 // Tables and sizes tell which shard of a repacked set differs, without reading the shards.
 void compare_shard_lists(const data_shards::Dataset& dataset, const Json& recorded) {
-  const auto& shards = dataset.shards();
+  const std::vector<data_shards::ShardInfo> shards = shards_of(dataset);
   for (const Json& shard : recorded.at("shards")) {
     const std::string name = shard.at("file");
     const fs::path file = dataset.directory() / name;
@@ -155,11 +161,12 @@ void compare_shard_lists(const data_shards::Dataset& dataset, const Json& record
 void check_data(const fs::path& directory, const Json& recorded) {
   const auto dataset = data_shards::Dataset::open(directory);
   compare_shard_lists(*dataset, recorded);
+  const std::vector<data_shards::ShardInfo> shards = shards_of(*dataset);
   uint64_t num_bytes = 0;
-  for (const auto& shard : dataset->shards()) num_bytes += static_cast<uint64_t>(shard.num_bytes);
-  log_info("checking {} shards ({})", dataset->shards().size(), human_bytes(num_bytes));
-  Progress progress("checking data", dataset->shards().size(), "shards");
-  for (const auto& shard : dataset->shards()) {
+  for (const auto& shard : shards) num_bytes += static_cast<uint64_t>(shard.num_bytes);
+  log_info("checking {} shards ({})", shards.size(), human_bytes(num_bytes));
+  Progress progress("checking data", shards.size(), "shards");
+  for (const auto& shard : shards) {
     const fs::path file = directory / shard.file;
     const std::string found = xxh3_128_hex_of_file(file);
     if (found != shard.xxh3_128) throw other_bytes(file, found, shard.xxh3_128, kGiveTheData);

@@ -56,17 +56,17 @@ void check_transforms(const Recipe& recipe, const TransformPipeline& train,
   }
 }
 
-void require_labels(const Dataset& dataset, const std::vector<int64_t>& indices) {
+void require_labels(const Dataset& dataset, const data_shards::SampleList& indices) {
   if (!dataset.has_labels()) {
     throw DataError(fmt::format("{} has no labels to train on; pack a labelled data set",
                                 dataset.directory().string()));
   }
   if (dataset.task() != Task::kSingleLabel) return;
   for (const int64_t index : indices) {
-    if (dataset.sample(index).class_index < 0) {
+    if (dataset.class_index(index) < 0) {
       throw DataError(
           fmt::format("{}: sample \"{}\" has no class; remove it, or label it and repack",
-                      dataset.directory().string(), dataset.sample(index).key));
+                      dataset.directory().string(), dataset.key(index)));
     }
   }
 }
@@ -151,7 +151,7 @@ TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int
                                    ? options.data
                                    : data_shards::stage_dataset(options.data, options.stage));
   if (options.folds.empty()) {
-    for (int64_t i = 0; i < data.dataset->size(); ++i) data.train_indices.push_back(i);
+    data.train_indices = data_shards::SampleList::range(0, data.dataset->size());
   } else {
     const data_shards::Folds folds = data_shards::Folds::load(options.folds);
     with_context(options.folds.string(), [&] {

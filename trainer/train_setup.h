@@ -51,9 +51,9 @@ ThreadCounts configure_process(const Communicator& communicator, int loader_thre
 // The samples of a run and how they are read.
 struct TrainData {
   std::shared_ptr<const data_shards::Dataset> dataset;
-  std::vector<int64_t> train_indices;
-  std::vector<int64_t> epoch_indices;  // train_indices, each as often as an epoch has it
-  std::vector<int64_t> val_indices;    // empty: nothing validates
+  data_shards::SampleList train_indices;
+  data_shards::SampleList epoch_indices;  // train_indices, each as often as an epoch has it
+  data_shards::SampleList val_indices;    // empty: nothing validates
   std::string folds_digest;            // empty without folds
   std::shared_ptr<const data_shards::TransformPipeline> train_transforms;
   std::shared_ptr<const data_shards::TransformPipeline> eval_transforms;

@@ -8,6 +8,7 @@
 #include "data_shards/dataset_files.h"
 #include "data_shards/sample_reader.h"
 #include "data_shards/set_index.h"
+#include "data_shards/set_index_writer.h"
 #include "data_shards/shard_index.h"
 #include "tests/data_shards/pack_fixture.h"
 
@@ -50,6 +51,16 @@ class DatasetTest : public testing::Test {
   fs::path directory_;
 };
 
+// The same as it was packed before every set had a samples.bin: it opens from its tables.
+class OldDatasetTest : public DatasetTest {
+ protected:
+  void SetUp() override {
+    DatasetTest::SetUp();
+    fs::remove(directory_ / kSetIndexFile);
+    change_description([](ordered_json* root) { root->erase("index_xxh3_128"); });
+  }
+};
+
 // python-xxhash 4.1.0: xxh3_128_hexdigest(b"water\nforest\n")
 TEST_F(DatasetTest, ClassHashEqualsXxhash) {
   EXPECT_EQ(Dataset::open(directory_)->class_hash(), "4f4edd1a087e19975aa8127b58e5d90b");
@@ -82,10 +93,11 @@ TEST_F(DatasetTest, TruncatedShardIsRefused) {
                                                   "says {}",
                                                   size - 10240, size)));
   fs::remove(shard);
-  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("data-000000.tar"));
+  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }),
+              HasSubstr("data-000000.tar"));
 }
 
-TEST_F(DatasetTest, IndexThatDoesNotFitNamesTheLine) {
+TEST_F(OldDatasetTest, IndexThatDoesNotFitNamesTheLine) {
   const fs::path index = directory_ / "data-000000.idx";
   const std::string good = read_file(index);
   write_text(index, "v1.2 5" + good.substr(6));
@@ -99,29 +111,30 @@ TEST_F(DatasetTest, IndexThatDoesNotFitNamesTheLine) {
   write_text(index, good + "jpg 512 1 x.jpg\n");
   EXPECT_THAT(open_error(), HasSubstr("data-000000.idx:8: more lines"));
   fs::remove(index);
-  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("data-000000.idx"));
+  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }),
+              HasSubstr("data-000000.idx"));
 }
 
-TEST_F(DatasetTest, FlippedBitInATableIsNoticed) {
+TEST_F(OldDatasetTest, FlippedBitInATableIsNoticed) {
   poke(directory_ / "data-000000.samples.jsonl", 9, 'I');
   EXPECT_THAT(open_error(), HasSubstr("data-000000.samples.jsonl: XXH3-128 is "));
 }
 
-TEST_F(DatasetTest, DuplicateKeyIsNamed) {
+TEST_F(OldDatasetTest, DuplicateKeyIsNamed) {
   auto samples = table();
   samples[4].key = samples[2].key;
   replace_table(sample_table_text(samples));
   EXPECT_THAT(open_error(), HasSubstr("key \"img_2\" belongs to samples 2 and 4"));
 }
 
-TEST_F(DatasetTest, WrongNumberOfLabelsIsNamed) {
+TEST_F(OldDatasetTest, WrongNumberOfLabelsIsNamed) {
   auto samples = table();
   samples[3].class_vector.pop_back();
   replace_table(sample_table_text(samples));
   EXPECT_THAT(open_error(), HasSubstr("samples.jsonl:4: sample \"img_3\" needs 2 labels, found 1"));
 }
 
-TEST_F(DatasetTest, MemberOutsideTheShardIsNamed) {
+TEST_F(OldDatasetTest, MemberOutsideTheShardIsNamed) {
   auto samples = table();
   samples[5].members[0].size = 1 << 20;
   replace_table(sample_table_text(samples));
@@ -130,7 +143,7 @@ TEST_F(DatasetTest, MemberOutsideTheShardIsNamed) {
                                   HasSubstr("1048576 bytes")));
 }
 
-TEST_F(DatasetTest, DamagedTableLinesAreNamed) {
+TEST_F(OldDatasetTest, DamagedTableLinesAreNamed) {
   const std::string good = sample_table_text(table());
   replace_table(good.substr(0, good.size() - 1));
   EXPECT_THAT(open_error(), HasSubstr("samples.jsonl:6: the last line is cut"));
@@ -140,11 +153,13 @@ TEST_F(DatasetTest, DamagedTableLinesAreNamed) {
   EXPECT_THAT(open_error(), HasSubstr("samples.jsonl:1: "));
 }
 
-TEST_F(DatasetTest, DescriptionIsCheckedAgainstTheShards) {
-  const std::string good = read_file(directory_ / kDatasetFile);
+TEST_F(OldDatasetTest, NumberOfATablesSamplesIsChecked) {
   change_description([](ordered_json* root) { (*root)["shards"][0]["num_samples"] = 7; });
   EXPECT_THAT(open_error(), HasSubstr("6 samples, but dataset.json says 7"));
-  write_text(directory_ / kDatasetFile, good);
+}
+
+TEST_F(DatasetTest, DescriptionIsCheckedAgainstTheShards) {
+  const std::string good = read_file(directory_ / kDatasetFile);
   change_description([](ordered_json* root) { (*root)["num_samples"] = 7; });
   EXPECT_THAT(open_error(), HasSubstr("num_samples is 7, but the shards hold 6"));
   write_text(directory_ / kDatasetFile, good);
@@ -160,7 +175,27 @@ TEST_F(DatasetTest, DescriptionIsCheckedAgainstTheShards) {
   EXPECT_THAT(open_error(), HasSubstr("dataset.json: "));
 }
 
-// A set of 70 shards has a samples.bin, and opens the same from it and from the tables.
+void expect_equal(const SampleRecord& a, const SampleRecord& b) {
+  EXPECT_EQ(a.key, b.key);
+  EXPECT_EQ(a.stem, b.stem);
+  EXPECT_EQ(a.group, b.group);
+  EXPECT_EQ(a.shard, b.shard);
+  EXPECT_EQ(a.class_vector, b.class_vector);
+  EXPECT_EQ(a.class_index, b.class_index);
+  EXPECT_EQ(a.mask_pixels, b.mask_pixels);
+  ASSERT_EQ(a.members.size(), b.members.size());
+  for (size_t i = 0; i < a.members.size(); ++i) {
+    EXPECT_EQ(a.members[i].extension, b.members[i].extension);
+    EXPECT_EQ(a.members[i].name, b.members[i].name);
+    EXPECT_EQ(a.members[i].offset, b.members[i].offset);
+    EXPECT_EQ(a.members[i].size, b.members[i].size);
+    EXPECT_EQ(a.members[i].xxh3, b.members[i].xxh3);
+    EXPECT_EQ(a.members[i].width, b.members[i].width);
+    EXPECT_EQ(a.members[i].height, b.members[i].height);
+  }
+}
+
+// Sets of several shards, with samples.bin and without it.
 class ManyShards : public testing::Test {
  protected:
   void SetUp() override {
@@ -174,53 +209,115 @@ class ManyShards : public testing::Test {
     options.max_shard_bytes = 20480;  // one sample each
     pack(options);
   }
-  static constexpr int kNumShards = 70;
+  // Every sample as the tables beside the shards have it.
+  std::vector<SampleRecord> all_tables() {
+    std::vector<SampleRecord> all;
+    for (int i = 0; i < kNumShards; ++i) {
+      const fs::path file = directory_ / fmt::format("data-{:06d}.samples.jsonl", i);
+      for (SampleRecord& sample : parse_sample_table(read_file(file), "table")) {
+        sample.shard = i;
+        all.push_back(std::move(sample));
+      }
+    }
+    return all;
+  }
+  void expect_all(const Dataset& dataset) {
+    const std::vector<SampleRecord> expected = all_tables();
+    ASSERT_EQ(dataset.size(), std::ssize(expected));
+    ASSERT_EQ(dataset.num_shards(), kNumShards);
+    for (int64_t i = 0; i < dataset.size(); ++i) {
+      const SampleRecord& sample = expected[static_cast<size_t>(i)];
+      expect_equal(dataset.sample(i), sample);
+      EXPECT_EQ(dataset.key(i), sample.key);
+      EXPECT_EQ(dataset.shard_of(i), sample.shard);
+      EXPECT_EQ(dataset.find(sample.key), i);
+      EXPECT_EQ(dataset.shard(i).first_sample, i);
+    }
+  }
+  void change_description(const std::function<void(ordered_json*)>& change) {
+    ordered_json root = ordered_json::parse(read_file(directory_ / kDatasetFile));
+    change(&root);
+    write_text(directory_ / kDatasetFile, root.dump(1));
+  }
+  static constexpr int kNumShards = 20;
   TestFolder folder_;
   fs::path directory_;
 };
 
-TEST_F(ManyShards, IndexAndTablesSayTheSame) {
-  ASSERT_TRUE(fs::exists(directory_ / kSetIndexFile));
-  const auto fast = Dataset::open(directory_);
-  const auto slow = Dataset::open_and_check_tables(directory_);
-  ASSERT_EQ(fast->size(), kNumShards);
-  ASSERT_EQ(fast->shards().size(), size_t{kNumShards});
-  EXPECT_EQ(fast->digest(), slow->digest());
-  EXPECT_EQ(fast->shards().size(), slow->shards().size());
-  for (int64_t i = 0; i < fast->size(); ++i) {
-    const SampleRecord& a = fast->sample(i);
-    const SampleRecord& b = slow->sample(i);
-    EXPECT_EQ(a.key, b.key);
-    EXPECT_EQ(a.stem, b.stem);
-    EXPECT_EQ(a.group, b.group);
-    EXPECT_EQ(a.shard, b.shard);
-    EXPECT_EQ(a.class_vector, b.class_vector);
-    ASSERT_EQ(a.members.size(), b.members.size());
-    EXPECT_EQ(a.members[0].xxh3, b.members[0].xxh3);
-    EXPECT_EQ(a.members[0].extension, b.members[0].extension);
-    EXPECT_EQ(fast->shards()[static_cast<size_t>(a.shard)].file,
-              slow->shards()[static_cast<size_t>(b.shard)].file);
-  }
-  const SampleReader reader(fast, ReaderKind::kPread);
+TEST_F(ManyShards, IndexSaysWhatTheTablesSay) {
+  const auto dataset = Dataset::open(directory_);
+  expect_all(*dataset);
+  expect_all(*Dataset::open_and_check_tables(directory_));
+  const SampleReader reader(dataset, ReaderKind::kPread);
   std::string buffer;
-  EXPECT_EQ(reader.read(69, fast->sample(69).members[0], &buffer), read_file(folder_ / "in/a.jpg"));
+  EXPECT_EQ(reader.read(19, dataset->sample(19).members[0], &buffer),
+            read_file(folder_ / "in/a.jpg"));
 }
 
-TEST_F(ManyShards, DamagedIndexIsNamed) {
-  const std::string good = read_file(directory_ / kSetIndexFile);
-  for (size_t at = 0; at < good.size(); at += 211) {
-    std::string bad = good;
-    bad[at] = static_cast<char>(bad[at] ^ 0x81);
-    try {
-      parse_set_index(bad, "x");  // a digest guards it; alone it must not crash either
-    } catch (const DataError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("x "));
-    }
-    EXPECT_THROW(parse_set_index(good.substr(0, at), "x"), DataError);
+TEST_F(ManyShards, SetsOfBeforeOpenFromTheirTables) {
+  const std::string index = read_file(directory_ / kSetIndexFile);
+  const std::string old = "podidx1\n, and what that version held";
+  write_text(directory_ / kSetIndexFile, old);
+  change_description([&](ordered_json* root) { (*root)["index_xxh3_128"] = xxh3_128_hex(old); });
+  expect_all(*Dataset::open(directory_));
+  expect_all(*Dataset::open_and_check_tables(directory_));
+  fs::remove(directory_ / kSetIndexFile);
+  change_description([](ordered_json* root) { root->erase("index_xxh3_128"); });
+  expect_all(*Dataset::open(directory_));
+}
+
+TEST_F(ManyShards, EveryFlippedByteOfTheIndexIsNoticed) {
+  const fs::path file = directory_ / kSetIndexFile;
+  const std::string good = read_file(file);
+  for (size_t at = 0; at < good.size(); at += 97) {
+    poke(file, static_cast<int64_t>(at), static_cast<char>(good[at] ^ 0x10));
+    EXPECT_THAT(message_of<DataError>([&] { Dataset::open(directory_); }),
+                HasSubstr("samples.bin: XXH3-128 is "))
+        << at;
+    poke(file, static_cast<int64_t>(at), good[at]);
   }
-  write_text(directory_ / kSetIndexFile, good + "x");
-  EXPECT_THAT(message_of<DataError>([&] { Dataset::open(directory_); }), HasSubstr("samples.bin"));
-  write_text(directory_ / kSetIndexFile, good);
+  write_text(file, good + "x");
+  EXPECT_THAT(message_of<DataError>([&] { Dataset::open(directory_); }),
+              HasSubstr("samples.bin: XXH3-128 is "));
+  fs::remove(file);
+  EXPECT_THAT(message_of<IoError>([&] { Dataset::open(directory_); }), HasSubstr("samples.bin"));
+}
+
+TEST_F(ManyShards, IndexThatDiffersFromTheTablesIsNoticedByTheCheck) {
+  std::string index = read_file(directory_ / kSetIndexFile);
+  const size_t at = index.find("img_17");
+  index[at] = 'I';
+  write_text(directory_ / kSetIndexFile, index);
+  change_description([&](ordered_json* root) { (*root)["index_xxh3_128"] = xxh3_128_hex(index); });
+  EXPECT_EQ(Dataset::open(directory_)->key(17), "Img_17");
+  EXPECT_THAT(message_of<DataError>([&] { Dataset::open_and_check_tables(directory_); }),
+              AllOf(HasSubstr("samples.bin (byte "), HasSubstr("differs from the sample tables")));
+}
+
+// An index that somebody else wrote, with the right digest.
+TEST_F(ManyShards, SampleThatDoesNotFitTheSetIsRefusedWhenItIsRead) {
+  std::vector<SampleRecord> samples = all_tables();
+  samples[3].class_vector.assign(1000, 1.0f);
+  samples[5].members[0].size = 1 << 20;
+  const fs::path file = directory_ / kSetIndexFile;
+  const auto description = parse_description(read_file(directory_ / kDatasetFile), "x");
+  const auto sink = make_file_sink(file);
+  SetIndexWriter writer(sink.get(), "set");
+  for (size_t i = 0; i < samples.size(); ++i) writer.add(description.shards[i], {samples[i]});
+  writer.finish();
+  change_description(
+      [&](ordered_json* root) { (*root)["index_xxh3_128"] = xxh3_128_hex(read_file(file)); });
+  const auto dataset = Dataset::open(directory_);
+  EXPECT_EQ(dataset->sample(4).key, "img_4");
+  EXPECT_THAT(message_of<DataError>([&] { dataset->sample(3); }),
+              HasSubstr("samples.bin: sample \"img_3\" needs 1 labels, found 1000"));
+  EXPECT_THAT(
+      message_of<DataError>([&] { dataset->sample(5); }),
+      AllOf(HasSubstr("samples.bin: sample \"img_5\": member jpg"), HasSubstr("1048576 bytes")));
+}
+
+// A table is not read when a set is opened; the check reads it.
+TEST_F(ManyShards, DamagedTableIsNoticedByTheCheck) {
   write_text(directory_ / "data-000007.samples.jsonl", "x");
   Dataset::open(directory_);
   EXPECT_THAT(message_of<DataError>([&] { Dataset::open_and_check_tables(directory_); }),

@@ -238,7 +238,7 @@ const MemberRecord& image_of(const SampleRecord& sample) {
 // Flips one bit in the image of `key`.
 void damage(const Dataset& dataset, const std::string& key) {
   const SampleRecord& sample = dataset.sample(dataset.find(key));
-  const auto file = dataset.directory() / dataset.shards()[static_cast<size_t>(sample.shard)].file;
+  const auto file = dataset.directory() / dataset.shard(sample.shard).file;
   std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
   const int64_t place = image_of(sample).offset + 40;
   stream.seekg(place);
@@ -265,7 +265,7 @@ TEST(Loader, AFlippedBitEndsTheRunWhenItsBatchIsDue) {
     } catch (const DataError& error) {
       EXPECT_THAT(error.what(),
                   HasSubstr(fmt::format("shard {}: sample \"img_004\" (offset {}): checksum",
-                                        dataset->shards()[static_cast<size_t>(sample.shard)].file,
+                                        dataset->shard(sample.shard).file,
                                         image_of(sample).offset)));
       EXPECT_THAT(error.what(), HasSubstr(fmt::format("expected {:016x}", image_of(sample).xxh3)));
     }

@@ -23,7 +23,7 @@ std::vector<std::string> extensions_of(const SampleRecord& sample) {
 
 std::string member_bytes(const Dataset& dataset, int64_t index, const std::string& extension) {
   const SampleRecord& sample = dataset.sample(index);
-  const auto& shard = dataset.shards()[static_cast<size_t>(sample.shard)];
+  const auto& shard = dataset.shard(sample.shard);
   const std::string bytes = read_file(dataset.directory() / shard.file);
   for (const MemberRecord& member : sample.members) {
     if (member.extension != extension) continue;

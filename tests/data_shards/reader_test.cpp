@@ -30,8 +30,8 @@ class SampleReaderTest : public testing::TestWithParam<ReaderKind> {
     pack(options);
     dataset_ = Dataset::open(options.output);
   }
-  std::filesystem::path shard() const { return dataset_->directory() / dataset_->shards()[0].file; }
-  const MemberRecord& image_of(int64_t index) const {
+  std::filesystem::path shard() const { return dataset_->directory() / dataset_->shard(0).file; }
+  MemberRecord image_of(int64_t index) const {
     for (const MemberRecord& member : dataset_->sample(index).members) {
       if (member.extension == "png") return member;
     }
@@ -76,7 +76,7 @@ TEST_P(SampleReaderTest, FlippedBitNamesShardKeyAndOffset) {
   EXPECT_THAT(
       error_of(reader, 2, member),
       HasSubstr(fmt::format("shard {}: sample \"{}\" (offset {}): checksum",
-                            dataset_->shards()[0].file, dataset_->sample(2).key, member.offset)));
+                            dataset_->shard(0).file, dataset_->sample(2).key, member.offset)));
   EXPECT_EQ(error_of(reader, 1, image_of(1)), "no error");
 }
 
@@ -115,7 +115,7 @@ TEST_P(SampleReaderTest, MissingShardIsAnIoError) {
 TEST_P(SampleReaderTest, MemberBehindTheEndIsAnErrorAndNoCrash) {
   const SampleReader reader(dataset_, GetParam());
   MemberRecord member = image_of(1);
-  member.size = dataset_->shards()[0].num_bytes;
+  member.size = dataset_->shard(0).num_bytes;
   EXPECT_THAT(error_of(reader, 1, member), HasSubstr("but the shard ends at"));
   member.offset = -1;
   EXPECT_THAT(error_of(reader, 1, member), HasSubstr("but the shard ends at"));

@@ -34,7 +34,7 @@ std::shared_ptr<const Dataset> make_set(const TestFolder& folder) {
   return Dataset::open(options.output);
 }
 
-std::map<int64_t, int> counts_of(const std::vector<int64_t>& indices) {
+std::map<int64_t, int> counts_of(const SampleList& indices) {
   std::map<int64_t, int> counts;
   for (const int64_t index : indices) ++counts[index];
   return counts;

@@ -37,7 +37,7 @@ TEST(Manifest, NamesAllThatARerunNeeds) {
   EXPECT_EQ(manifest["identity"]["folds_digest"], xxh3_128_hex_of_file(folds));
   EXPECT_EQ(manifest["identity"]["fold"], 2);
   EXPECT_EQ(manifest["options"]["data"], fs::absolute(data).string());
-  EXPECT_EQ(manifest["data"]["shards"].size(), data_shards::Dataset::open(data)->shards().size());
+  EXPECT_EQ(manifest["data"]["shards"].size(), data_shards::Dataset::open(data)->num_shards());
   EXPECT_EQ(manifest["logical_workers"], 2);
   const auto& start = manifest["starts"][0];
   EXPECT_EQ(start["libraries"]["libtorch"], "2.11.0");

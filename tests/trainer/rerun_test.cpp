@@ -165,7 +165,7 @@ TEST_F(Rerun, AMissingEpochIsADivergence) {
 TEST_F(Rerun, ChangedInputsAreNamedBeforeTraining) {
   const RunRecord recorded = run("a");
   EXPECT_EQ(check_inputs(recorded, "").data, fs::absolute(data_));
-  const fs::path shard = data_ / data_shards::Dataset::open(data_)->shards()[0].file;
+  const fs::path shard = data_ / data_shards::Dataset::open(data_)->shard(0).file;
   const std::string digest = xxh3_128_hex_of_file(shard);
   flip_last_byte(shard);
   EXPECT_THAT(
