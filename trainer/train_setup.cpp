@@ -191,12 +191,13 @@ ClassInfo class_info(const Recipe& recipe, const Dataset& dataset) {
   const bool is_segmentation = info.task == Task::kSegmentation;
   const LossOptions loss = loss_options(recipe, info.task, info.num_classes());
   info.is_binary_mask = is_segmentation && loss.name == "bce";
-  const models::ModelInfo& model = models::find_model(recipe.get_string("model.name"));
-  if ((model.task == models::ModelTask::kSegmentation) != is_segmentation) {
+  const std::string name = recipe.get_string("model.name"), head = recipe.get_string("model.head");
+  if ((models::find_task(name, head) == models::ModelTask::kSegmentation) != is_segmentation) {
     recipe.fail(
         "model.name",
         fmt::format("{} is a {} model, but {} is a {} data set; `podium models` lists models",
-                    model.name, is_segmentation ? "classification" : "segmentation",
+                    head == "linear" ? name : fmt::format("{} with head {}", name, head),
+                    is_segmentation ? "classification" : "segmentation",
                     dataset.directory().string(), data_shards::task_name(info.task)));
   }
   return info;
