@@ -335,6 +335,25 @@ GroupOptions group_options(const Recipe& recipe, models::VisionModel& model) {
   return options;
 }
 
+std::string training_note(const models::VisionModel& model,
+                          const std::vector<ParameterGroup>& groups) {
+  int64_t num_all = 0, num_frozen = 0;
+  for (const torch::Tensor& parameter : model.parameters()) {
+    num_all += parameter.numel();
+    if (!parameter.requires_grad()) num_frozen += parameter.numel();
+  }
+  const auto [lowest, highest] = std::minmax_element(
+      groups.begin(), groups.end(),
+      [](const ParameterGroup& a, const ParameterGroup& b) { return a.lr_scale < b.lr_scale; });
+  std::vector<std::string> notes;
+  if (num_frozen > 0) notes.push_back(fmt::format("{} of {} are frozen", num_frozen, num_all));
+  if (lowest->lr_scale != highest->lr_scale) {
+    notes.push_back(fmt::format("learning rates by layer are {:.3g} to {:.3g} times optimizer.lr",
+                                lowest->lr_scale, highest->lr_scale));
+  }
+  return notes.empty() ? "" : "parameters: " + join(notes, "; ");
+}
+
 std::string on_rank_zero(Communicator& communicator, const std::function<std::string()>& work) {
   nlohmann::json message = {{"code", 0}, {"text", ""}};
   std::exception_ptr failure;
