@@ -66,7 +66,9 @@ void print_table() {
   }
   fmt::print(
       "GMAC: 10^9 multiply-adds of one image of px x px in convolutions, matrix products and "
-      "attention.\n");
+      "attention.\n"
+      "With the head fpn every classifier but color_histogram predicts masks: --describe=NAME "
+      "--head=fpn.\n");
 }
 
 void run_models(const Invocation&) {
@@ -96,7 +98,7 @@ Command models_command() {
                     .help =
                         "Print the module tree of this model with the shape of each parameter."},
                    {.name = "head",
-                    .help = "Head of the described model.",
+                    .help = "Head of the described model; fpn predicts masks.",
                     .choices = models::list_heads()},
                    {.name = "num_classes", .help = "Classes of the head, at least 1."}}}},
       .examples = {"podium models --describe=resnet50 --num_classes=60"},

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -148,6 +147,7 @@ Beit::Beit(const ModelOptions& options, const BeitLayout& layout)
     blocks_.push_back(container->register_module(
         std::to_string(i), BeitBlock(layout_, grid_, i, rates[static_cast<size_t>(i)])));
   }
+  if (lacks_last_norm()) return;
   norm_ = register_module(has_mean_pool_ ? "fc_norm" : "norm",
                           LayerNorm(num_channels, layout_.norm_eps));
   if (options.num_classes == 0) return;
@@ -166,7 +166,7 @@ void Beit::check_size(const torch::Tensor& images) const {
       options().name, images.size(2), images.size(3), size, size, kPatchSize));
 }
 
-torch::Tensor Beit::forward_features(const torch::Tensor& images) {
+torch::Tensor Beit::run_blocks(const torch::Tensor& images) {
   check_size(images);
   if (index_.device() != images.device()) index_ = index_.to(images.device());
   const torch::Tensor patches = patch_embed_(images).flatten(1, 2);
@@ -180,8 +180,19 @@ torch::Tensor Beit::forward_features(const torch::Tensor& images) {
       return block(input, index, shared_bias);
     });
   }
-  return has_mean_pool_ ? x : norm_(x);
+  return x;
 }
+
+torch::Tensor Beit::forward_features(const torch::Tensor& images) {
+  const torch::Tensor x = run_blocks(images);
+  return has_mean_pool_ || !norm_ ? x : norm_(x);
+}
+
+std::vector<torch::Tensor> Beit::forward_pyramid(const torch::Tensor& images) {
+  return {feature_map(run_blocks(images), images.size(2), images.size(3))};
+}
+
+std::vector<double> Beit::pyramid_strides() const { return {static_cast<double>(kPatchSize)}; }
 
 ModelOutput Beit::forward_head(const torch::Tensor& features) {
   const torch::Tensor pooled =
@@ -206,12 +217,7 @@ std::vector<ParameterRule> Beit::parameter_rules() {
   return {{"cls_token", cls_token_, Distribution::kNormal, 0.02}};
 }
 
-BeitLayout beit_layout(const std::string& name) {
-  const auto row = std::find_if(rows().begin(), rows().end(),
-                                [&name](const Row& candidate) { return candidate.name == name; });
-  if (row == rows().end()) throw InternalError("no BEiT layout is called " + name);
-  return row->layout;
-}
+BeitLayout beit_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
 RegistryEntries beit_entries() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {

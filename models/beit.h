@@ -81,8 +81,16 @@ class Beit : public Classifier, public Initialised {
   ModelOutput forward_head(const torch::Tensor& features) override;
   torch::Tensor feature_map(const torch::Tensor& features, int64_t height,
                             int64_t width) const override;
+  // One map, the patches' after the last block.
+  std::vector<torch::Tensor> forward_pyramid(const torch::Tensor& images) override;
+  std::vector<int64_t> pyramid_channels() const override { return {layout_.num_channels}; }
+  std::vector<double> pyramid_strides() const override;
   int64_t map_channels() const override { return layout_.num_channels; }
   std::string head_name() const override { return "head"; }
+  std::vector<std::string> left_out_names() const override {
+    return lacks_last_norm() ? std::vector<std::string>{"norm", "fc_norm"}
+                             : std::vector<std::string>{};
+  }
   std::string first_convolution() const override { return "patch_embed.proj.weight"; }
   LayerPatterns layer_patterns() const override {
     return {.stem = "cls_token|patch_embed",
@@ -99,6 +107,8 @@ class Beit : public Classifier, public Initialised {
 
  private:
   void check_size(const torch::Tensor& images) const;
+  // Tokens after the last block. Shapes: -> (B, 1 + N, C).
+  torch::Tensor run_blocks(const torch::Tensor& images);
 
   BeitLayout layout_;
   bool has_mean_pool_;

@@ -23,6 +23,12 @@ torch::Tensor Classifier::feature_map(const torch::Tensor& features, int64_t, in
   return features;
 }
 
+std::vector<std::string> Classifier::head_prefixes() const {
+  std::vector<std::string> prefixes{head_name() + "."};
+  for (const std::string& name : left_out_names()) prefixes.push_back(name + ".");
+  return prefixes;
+}
+
 void Classifier::attach_head(std::shared_ptr<MapHead> head) {
   head_ = register_module(head_name(), std::move(head));
 }

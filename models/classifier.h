@@ -37,9 +37,14 @@ class Classifier : public VisionModel {
   virtual int64_t map_stride() const { return 32; }
   // The child that holds the head: "fc", "head", "classifier".
   virtual std::string head_name() const = 0;
-  std::vector<std::string> head_prefixes() const override { return {head_name() + "."}; }
+  // Layers of the public definition, before its head, that the options leave out: {"norm"}.
+  virtual std::vector<std::string> left_out_names() const { return {}; }
+  std::vector<std::string> head_prefixes() const override;
   // Registers `head` under head_name(). Requires: the backbone was built with num_classes 0.
   void attach_head(std::shared_ptr<MapHead> head);
+
+ protected:
+  bool lacks_last_norm() const { return options().is_encoder || !options().has_last_norm; }
 
  private:
   std::shared_ptr<MapHead> head_;  // null: the backbone's own linear head

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "models/naming.h"
+#include "models/pyramid.h"
 
 namespace podium::models {
 namespace {
@@ -182,13 +183,14 @@ Cvt::Cvt(const ModelOptions& options, const CvtLayout& layout)
     }
     channels = dim;
   }
+  if (lacks_last_norm()) return;
   norm_ = register_module("norm", LayerNorm(channels));
   if (options.num_classes > 0) {
     head_ = register_module("head", normal_linear(channels, options.num_classes));
   }
 }
 
-torch::Tensor Cvt::forward_features(const torch::Tensor& images) {
+torch::Tensor Cvt::run_stages(const torch::Tensor& images, std::vector<torch::Tensor>* maps) {
   check_images(images);
   if (num_places(images.size(2)) < 1 || num_places(images.size(3)) < 1) {
     throw UsageError(fmt::format("model {}: images are {} x {} px, expected at least 3 x 3",
@@ -206,9 +208,27 @@ torch::Tensor Cvt::forward_features(const torch::Tensor& images) {
         return block(input, height, width);
       });
     }
-    if (!is_last) map = to_map_of(tokens, height, width);
+    map = to_map_of(is_last ? tokens.slice(1, 1) : tokens, height, width);
+    if (maps != nullptr) maps->push_back(map);
   }
   return tokens;
+}
+
+torch::Tensor Cvt::forward_features(const torch::Tensor& images) {
+  return run_stages(images, nullptr);
+}
+
+std::vector<torch::Tensor> Cvt::forward_pyramid(const torch::Tensor& images) {
+  std::vector<torch::Tensor> maps;
+  run_stages(images, &maps);
+  maps.push_back(halve_map(maps.back(), options().name, images));
+  return maps;
+}
+
+std::vector<int64_t> Cvt::pyramid_channels() const {
+  std::vector<int64_t> channels(layout_.dims.begin(), layout_.dims.end());
+  channels.push_back(channels.back());
+  return channels;
 }
 
 ModelOutput Cvt::forward_head(const torch::Tensor& tokens) {
@@ -222,7 +242,7 @@ torch::Tensor Cvt::unpooled(const torch::Tensor& tokens, int64_t height, int64_t
 }
 
 torch::Tensor Cvt::feature_map(const torch::Tensor& tokens, int64_t height, int64_t width) const {
-  return unpooled(norm_(tokens), height, width);
+  return unpooled(norm_ ? norm_(tokens) : tokens, height, width);
 }
 
 std::vector<ParameterRule> Cvt::parameter_rules() {
@@ -242,10 +262,7 @@ RegistryEntries cvt_entries() {
         {.dims = {192, 768, 1024}, .num_heads = {3, 12, 16}, .depths = {2, 2, 20}},
         "24 wide blocks in 3 stages of convolutional tokens"}}};
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    for (const Variant& variant : kVariants) {
-      if (options.name == variant.name) return std::make_shared<Cvt>(options, variant.layout);
-    }
-    throw InternalError("no CvT is called " + options.name);
+    return std::make_shared<Cvt>(options, find_row(kVariants, options.name).layout);
   };
   RegistryEntries entries;
   for (const Variant& variant : kVariants) {

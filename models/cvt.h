@@ -65,14 +65,21 @@ class Cvt : public Classifier, public Initialised {
   // The tokens of the last stage (B, 1 + h * w, D), the class token first, before the last norm.
   torch::Tensor forward_features(const torch::Tensor& images) override;
   ModelOutput forward_head(const torch::Tensor& tokens) override;
-  // After the last norm.
+  // After the last norm, where there is one.
   torch::Tensor feature_map(const torch::Tensor& tokens, int64_t height,
                             int64_t width) const override;
   // The patch tokens as a map.
   torch::Tensor unpooled(const torch::Tensor& tokens, int64_t height, int64_t width) const override;
+  // The stages' maps of strides 4, 8 and 16, and the largest of each 2 x 2 of the last. Errors:
+  // UsageError for images without two places a side there.
+  std::vector<torch::Tensor> forward_pyramid(const torch::Tensor& images) override;
+  std::vector<int64_t> pyramid_channels() const override;
   int64_t map_channels() const override { return layout_.dims.back(); }
   int64_t map_stride() const override { return 16; }
   std::string head_name() const override { return "head"; }
+  std::vector<std::string> left_out_names() const override {
+    return lacks_last_norm() ? std::vector<std::string>{"norm"} : std::vector<std::string>{};
+  }
   std::string first_convolution() const override { return "stage0.patch_embed.proj.weight"; }
   LayerPatterns layer_patterns() const override {
     return {.stem = R"(stage0\.patch_embed)",
@@ -89,6 +96,9 @@ class Cvt : public Classifier, public Initialised {
     LayerNorm norm{nullptr};
     std::vector<CvtBlock> blocks;
   };
+
+  // Tokens of the last stage; each stage's map is appended to `maps` where they are wanted.
+  torch::Tensor run_stages(const torch::Tensor& images, std::vector<torch::Tensor>* maps);
 
   CvtLayout layout_;
   std::array<Stage, 3> stages_;

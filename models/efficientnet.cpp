@@ -144,6 +144,7 @@ EfficientNet::EfficientNet(const ModelOptions& options, const EfficientNetLayout
     }
   }
   map_channels_ = scale_channels(kLastChannels, layout.width_factor);
+  if (options.is_encoder) return;
   last_ = register_module("conv_head", Conv2d(convolution(channels, map_channels_)));
   last_norm_ = register_module("bn2", BatchNorm2d(map_channels_, eps));
   if (options.num_classes > 0) {

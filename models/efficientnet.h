@@ -57,6 +57,10 @@ class EfficientNet : public Classifier {
   std::vector<int64_t> pyramid_channels() const override { return pyramid_channels_; }
   int64_t map_channels() const override { return map_channels_; }
   std::string head_name() const override { return "classifier"; }
+  std::vector<std::string> left_out_names() const override {
+    return options().is_encoder ? std::vector<std::string>{"conv_head", "bn2"}
+                                : std::vector<std::string>{};
+  }
   std::string first_convolution() const override { return "conv_stem.weight"; }
   LayerPatterns layer_patterns() const override {
     return {

@@ -66,6 +66,9 @@ int64_t multiply_adds(std::string_view name, at::ArrayRef<at::Tensor> inputs,
   if (name == "aten::conv2d") {
     return output.numel() * inputs[1].numel() / inputs[1].size(0);
   }
+  if (name == "aten::conv_transpose2d") {
+    return inputs[0].numel() * inputs[1].numel() / inputs[1].size(0);
+  }
   for (const char* product :
        {"aten::linear", "aten::matmul", "aten::mm", "aten::bmm", "mkldnn::_linear_pointwise"}) {
     if (name == product) return output.numel() * inputs[0].size(-1);

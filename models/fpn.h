@@ -1,6 +1,6 @@
-// Semantic segmentation by a feature pyramid network on a ResNet (Kirillov et al., "Panoptic
+// Semantic segmentation by a feature pyramid network on any backbone (Kirillov et al., "Panoptic
 // feature pyramid networks", 2019), layer for layer and name for name segmentation_models_pytorch's
-// FPN. Read next: resnet.h.
+// FPN. Read next: pyramid.h.
 #pragma once
 
 #include <array>
@@ -10,33 +10,33 @@
 #include <vector>
 
 #include "models/layers.h"
+#include "models/pyramid.h"
 #include "models/registry_entry.h"
-#include "models/vision_model.h"
 
 namespace podium::models {
 
-// 3x3 convolution, group norm, ReLU and, when `has_upsampling`, bilinear doubling. Shapes: (B, C,
-// H, W) -> (B, C', H or 2H, W or 2W).
+// 3x3 convolution, group norm, ReLU, then bilinear to `size`. Shapes: (B, C, h, w) -> (B, C',
+// size).
 class FpnConvolutionImpl : public torch::nn::Module {
  public:
-  FpnConvolutionImpl(int64_t in_channels, int64_t out_channels, bool has_upsampling);
-  torch::Tensor forward(const torch::Tensor& input);
+  FpnConvolutionImpl(int64_t in_channels, int64_t out_channels);
+  torch::Tensor forward(const torch::Tensor& input, at::IntArrayRef size);
 
  private:
   Conv2d convolution_{nullptr};
   GroupNorm norm_{nullptr};
-  bool has_upsampling_;
 };
 TORCH_MODULE(FpnConvolution);
 
-// From the backbone's four maps to one map of stride 4. Shapes: -> (B, kSegmentationChannels, H/4,
-// W/4).
+// From the backbone's four maps to one of the finest's size. Every map is brought to the size of
+// the next finer one, which doubles it where sides are multiples of the coarsest stride.
+// Shapes: -> (B, kSegmentationChannels, h, w).
 class FpnDecoderImpl : public torch::nn::Module {
  public:
   static constexpr int64_t kPyramidChannels = 256;
   static constexpr int64_t kSegmentationChannels = 128;
 
-  // `channels`: of the maps of strides 4, 8, 16, 32.
+  // `channels`: of the maps, the finest first.
   FpnDecoderImpl(const std::vector<int64_t>& channels, double drop_rate);
   torch::Tensor forward(const std::vector<torch::Tensor>& maps);
 
@@ -48,32 +48,24 @@ class FpnDecoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(FpnDecoder);
 
-// Shapes: images (B, in_channels, H, W) -> logits (B, K, H, W), features (B, 128, H/4, W/4).
+// Shapes: images (B, in_channels, H, W) of any size that the encoder takes -> logits (B, K, H, W),
+// features (B, 128, h, w) with the finest map's size.
 // The decoder drops whole channels at the published rate 0.2; a drop_rate other than 0 takes its
-// place. Errors: UsageError when H or W is not a multiple of 32.
-class Fpn : public VisionModel {
+// place.
+// Differs: sides need not be multiples of 32, because maps are brought to each other's size.
+class Fpn : public PyramidModel {
  public:
-  // `encoder`: a model without a head.
+  // Requires: `encoder` was built with is_encoder.
   Fpn(const ModelOptions& options, std::shared_ptr<VisionModel> encoder);
   ModelOutput forward(const torch::Tensor& images) override;
-  std::vector<torch::Tensor> forward_pyramid(const torch::Tensor& images) override;
-  std::vector<int64_t> pyramid_channels() const override { return encoder_->pyramid_channels(); }
   std::vector<std::string> head_prefixes() const override { return {"segmentation_head."}; }
-  std::string first_convolution() const override {
-    return "encoder." + encoder_->first_convolution();
-  }
-  std::vector<std::string> no_decay_keywords() const override {
-    return encoder_->no_decay_keywords();
-  }
-  VisionModel& backbone() override { return *encoder_; }
 
  private:
-  std::shared_ptr<VisionModel> encoder_;
   FpnDecoder decoder_{nullptr};
   Conv2d classifier_{nullptr};
 };
 
-// For registry.cpp.
+// For registry.cpp: ResNets whose head is "fpn".
 RegistryEntries fpn_entries();
 
 }  // namespace podium::models

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "models/classifier.h"
+#include "models/fpn.h"
 #include "models/ml_decoder.h"
 #include "models/q2l.h"
 
@@ -39,10 +40,16 @@ std::shared_ptr<MapHead> make_ml_decoder(const ModelOptions& options, int64_t in
 }  // namespace
 
 const std::vector<std::string>& list_heads() {
-  static const std::vector<std::string> kHeads{"linear", "ml_decoder", "learnable_ml_decoder",
-                                               "q2l", "q2l_simplified"};
+  static const std::vector<std::string> kHeads{"linear", "ml_decoder",     "learnable_ml_decoder",
+                                               "q2l",    "q2l_simplified", "fpn"};
   return kHeads;
 }
+
+ModelTask task_of_head(const std::string& head) {
+  return head == "fpn" ? ModelTask::kSegmentation : ModelTask::kClassification;
+}
+
+bool reads_normed_map(const std::string& head) { return head != "q2l_simplified"; }
 
 void check_head_options(const ModelOptions& options) {
   const std::vector<std::string>& heads = list_heads();
@@ -63,6 +70,10 @@ void check_head_options(const ModelOptions& options) {
   if (!(head.drop_rate >= 0 && head.drop_rate < 1)) {
     fail(options, fmt::format("drop rate is {}, expected a value in [0, 1)", head.drop_rate));
   }
+  if (options.head == "fpn" && head.dim > 0) {
+    fail(options,
+         fmt::format("width is {}, but this head has the published ones; leave it out", head.dim));
+  }
   if (head.dim < 0 || (is_ml_decoder(options) && head.dim % kDecoderHeads != 0)) {
     fail(options, fmt::format("width is {}, expected a multiple of {}, or 0 for the published one",
                               head.dim, kDecoderHeads));
@@ -73,6 +84,7 @@ std::shared_ptr<VisionModel> put_head_on(std::shared_ptr<VisionModel> body,
                                          const ModelOptions& options) {
   auto classifier = std::dynamic_pointer_cast<Classifier>(body);
   if (!classifier) fail(options, "this model brings its own head; heads for it are linear");
+  if (options.head == "fpn") return std::make_shared<Fpn>(options, std::move(classifier));
   if (options.head == "q2l") return std::make_shared<Query2Label>(options, std::move(classifier));
   if (options.head == "q2l_simplified") {
     return std::make_shared<SimplifiedQuery2Label>(options, std::move(classifier));

@@ -67,13 +67,14 @@ class Query2Label : public VisionModel, public Initialised {
   torch::Tensor position_;                   // (1, D, h, w)
 };
 
-// The simplified form: torch.nn.Transformer without positions on a projected map, and one linear
-// layer from all decoded queries to all classes. Names: backbone, conv, transformer, label_emb,
-// classifier. Source: the S1 solution's Q2L models.
+// The simplified form: torch.nn.Transformer without positions on a projected map, taken before the
+// backbone's last norm (which the model lacks), and one linear layer from all decoded queries to
+// all classes. Names: backbone, conv, transformer, label_emb, classifier. Source: the S1 solution's
+// Q2L models (seok-AI/2023-AICOSS, cvt_q2l and tresnet_xl_q2l).
 class SimplifiedQuery2Label : public VisionModel, public Initialised {
  public:
-  // Requires: `body` has no head. options.head_options.dim 0: 256. Errors: UsageError when the
-  // width is not a multiple of 8.
+  // Requires: `body` has no head and no last norm. options.head_options.dim 0: 256. Errors:
+  // UsageError when the width is not a multiple of 8.
   SimplifiedQuery2Label(const ModelOptions& options, std::shared_ptr<Classifier> body);
   ModelOutput forward(const torch::Tensor& images) override;
   std::vector<std::string> head_prefixes() const override {

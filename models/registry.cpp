@@ -98,6 +98,11 @@ const std::vector<ModelInfo>& list_models() {
 
 const ModelInfo& find_model(const std::string& name) { return find_entry(name).info; }
 
+ModelTask find_task(const std::string& name, const std::string& head) {
+  const bool is_own = find_model(name).task == ModelTask::kSegmentation;
+  return is_own ? ModelTask::kSegmentation : task_of_head(head);
+}
+
 std::shared_ptr<VisionModel> make_uninitialised_model(const ModelOptions& options) {
   const RegistryEntry& entry = find_entry(options.name);
   check_options(options);
@@ -105,6 +110,8 @@ std::shared_ptr<VisionModel> make_uninitialised_model(const ModelOptions& option
   if (options.head == "linear") return entry.build(resolved);
   ModelOptions body = resolved;
   body.num_classes = 0;
+  body.has_last_norm = reads_normed_map(options.head);
+  body.is_encoder = task_of_head(options.head) == ModelTask::kSegmentation;
   return put_head_on(entry.build(body), resolved);
 }
 

@@ -16,6 +16,8 @@ const std::vector<ModelInfo>& list_models();
 // them".
 const ModelInfo& find_model(const std::string& name);
 const RegistryEntry& find_entry(const std::string& name);
+// What a model does with a head of list_heads() (head.h).
+ModelTask find_task(const std::string& name, const std::string& head);
 // A model with freshly initialised parameters, drawn by kInit keyed by (seed, parameter name), so
 // that they depend neither on construction order nor on libtorch's generator. Distributions are the
 // reference's.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "models/vision_model.h"
 
 namespace podium::models {
@@ -31,5 +32,14 @@ struct RegistryEntry {
   std::vector<Naming> namings = {};  // the first is the model's own; empty: it has one
 };
 using RegistryEntries = std::vector<RegistryEntry>;
+
+// The row of a family's table whose member `name` is this one. Errors: InternalError for others.
+template <typename Rows>
+const auto& find_row(const Rows& rows, const std::string& name) {
+  for (const auto& row : rows) {
+    if (row.name == name) return row;
+  }
+  throw InternalError("no model of the family is called " + name);
+}
 
 }  // namespace podium::models

@@ -1,7 +1,6 @@
 // The variants of ResNet and ResNeXt.
 #include "models/resnet.h"
 
-#include "base/error.h"
 #include "models/transformer_layers.h"
 
 namespace podium::models {
@@ -27,12 +26,7 @@ constexpr std::array<Variant, 8> kVariants{
 
 }  // namespace
 
-ResNetLayout resnet_layout(const std::string& name) {
-  for (const Variant& variant : kVariants) {
-    if (name == variant.name) return variant.layout;
-  }
-  throw InternalError("no ResNet layout is called " + name);
-}
+ResNetLayout resnet_layout(const std::string& name) { return find_row(kVariants, name).layout; }
 
 ResNetBlockImpl::ResNetBlockImpl(int64_t in_channels, int64_t width, int64_t stride,
                                  const ResNetLayout& layout, double drop_path_rate)

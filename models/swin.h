@@ -84,6 +84,9 @@ class Swin : public Classifier {
   std::vector<int64_t> pyramid_channels() const override;
   int64_t map_channels() const override { return pyramid_channels().back(); }
   std::string head_name() const override { return "head"; }
+  std::vector<std::string> left_out_names() const override {
+    return lacks_last_norm() ? std::vector<std::string>{"norm"} : std::vector<std::string>{};
+  }
   std::string first_convolution() const override { return "patch_embed.proj.weight"; }
   LayerPatterns layer_patterns() const override {
     return {.stem = "patch_embed",
@@ -113,6 +116,7 @@ class Swin : public Classifier {
   std::array<Stage, 4> stages_;
   LayerNorm norm_{nullptr};
   Linear fc_{nullptr};
+  torch::Tensor a_weight_;  // tables take its type and device
   WindowTableCache tables_;
 };
 

@@ -1,7 +1,4 @@
 // The Swins that timm has under these names.
-#include <algorithm>
-
-#include "base/error.h"
 #include "models/swin.h"
 #include "models/swin_naming.h"
 
@@ -74,12 +71,7 @@ const std::vector<Row>& rows() {
 
 }  // namespace
 
-SwinLayout swin_layout(const std::string& name) {
-  const auto row = std::find_if(rows().begin(), rows().end(),
-                                [&name](const Row& candidate) { return candidate.name == name; });
-  if (row == rows().end()) throw InternalError("no Swin layout is called " + name);
-  return row->layout;
-}
+SwinLayout swin_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
 RegistryEntries swin_entries() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {

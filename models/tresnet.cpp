@@ -268,10 +268,7 @@ RegistryEntries tresnet_entries() {
        {"tresnet_xl", {{4, 5, 24, 3}, 1.3, false}, "TResNet-XL: 83 channels"},
        {"tresnet_v2_l", {{3, 4, 23, 3}, 1.0, true}, "TResNet-L of the second version"}}};
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    for (const Variant& variant : kVariants) {
-      if (options.name == variant.name) return std::make_shared<TResNet>(options, variant.layout);
-    }
-    throw InternalError("no TResNet is called " + options.name);
+    return std::make_shared<TResNet>(options, find_row(kVariants, options.name).layout);
   };
   RegistryEntries entries;
   for (const Variant& variant : kVariants) {

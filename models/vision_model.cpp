@@ -9,11 +9,11 @@
 namespace podium::models {
 
 std::vector<torch::Tensor> VisionModel::forward_pyramid(const torch::Tensor&) {
-  throw UsageError(fmt::format("model {} has no feature maps of strides 4 to 32", options_.name));
+  throw UsageError(fmt::format("model {} has no feature maps", options_.name));
 }
 
 std::vector<int64_t> VisionModel::pyramid_channels() const {
-  throw UsageError(fmt::format("model {} has no feature maps of strides 4 to 32", options_.name));
+  throw UsageError(fmt::format("model {} has no feature maps", options_.name));
 }
 
 void VisionModel::recompute_blocks(bool is_on) {

@@ -42,7 +42,7 @@ struct HeadOptions {
 // What a recipe chooses.
 struct ModelOptions {
   std::string name = "resnet50";
-  std::string head = "linear";  // classification: one of list_heads(); segmentation: "linear"
+  std::string head = "linear";  // one of list_heads(); models that bring their own head: "linear"
   int64_t num_classes = 1;      // 0: no head, the logits are the pooled features
   int64_t in_channels = 3;
   double drop_rate = 0.0;       // dropout before a linear head, in [0, 1)
@@ -54,6 +54,12 @@ struct ModelOptions {
   // Whose behaviour is followed where definitions of one model differ: one of
   // RegistryEntry::namings; "": the first.
   std::string naming;
+  // For forward_pyramid() alone: what only follows its last map is left out. Requires: num_classes
+  // is 0; nothing else is called forward.
+  bool is_encoder = false;
+  // false: heads that attend to the map read it before the norm behind the last block, which is
+  // left out. Requires: num_classes is 0.
+  bool has_last_norm = true;
 };
 
 // Which parameters make a layer, for learning rates that fall from layer to layer
@@ -82,10 +88,14 @@ class VisionModel : public torch::nn::Module {
   // Shapes: images (B, in_channels, H, W), normalised. Errors: UsageError naming the sizes that are
   // allowed.
   virtual ModelOutput forward(const torch::Tensor& images) = 0;
-  // Feature maps of strides 4, 8, 16, 32. Errors: UsageError when the backbone has none.
+  // Feature maps from fine to coarse, before the last norm: four, or the one map of a backbone
+  // without stages (ViT), from which pyramid.h makes four. Shapes: -> (B, C', h, w) each. Errors:
+  // UsageError when the backbone has none.
   virtual std::vector<torch::Tensor> forward_pyramid(const torch::Tensor& images);
   // Channels of those maps.
   virtual std::vector<int64_t> pyramid_channels() const;
+  // px of the image per place of those maps.
+  virtual std::vector<double> pyramid_strides() const { return {4, 8, 16, 32}; }
   // Prefixes of the parameters that belong to the head (left out when the class count differs):
   // {"fc."}.
   virtual std::vector<std::string> head_prefixes() const = 0;

@@ -104,6 +104,7 @@ Vit::Vit(const ModelOptions& options, const VitLayout& layout)
   for (size_t i = 0; i < rates.size(); ++i) {
     blocks_.push_back(container->register_module(std::to_string(i), VitBlock(layout, rates[i])));
   }
+  if (lacks_last_norm()) return;
   norm_ = register_module(pool_ == VitPool::kAverage ? "fc_norm" : "norm",
                           LayerNorm(num_channels, kNormEps));
   if (options.num_classes > 0) {
@@ -138,7 +139,7 @@ torch::Tensor Vit::run_blocks(const torch::Tensor& images, std::vector<torch::Te
 
 torch::Tensor Vit::forward_features(const torch::Tensor& images) {
   const torch::Tensor tokens = run_blocks(images, nullptr);
-  return pool_ == VitPool::kAverage ? tokens : norm_(tokens);
+  return pool_ == VitPool::kAverage || !norm_ ? tokens : norm_(tokens);
 }
 
 ModelOutput Vit::classify(const torch::Tensor& features) {
@@ -177,6 +178,10 @@ torch::Tensor Vit::feature_map(const torch::Tensor& features, int64_t height, in
   return features.slice(1, num_prefix_)
       .transpose(1, 2)
       .unflatten(2, {height / layout_.patch_size, width / layout_.patch_size});
+}
+
+std::vector<torch::Tensor> Vit::forward_pyramid(const torch::Tensor& images) {
+  return {feature_map(run_blocks(images, nullptr), images.size(2), images.size(3))};
 }
 
 void Vit::adapt_weights(StateDict& weights) const {

@@ -67,8 +67,18 @@ class Vit : public Classifier, public Initialised {
   ModelOutput forward_head(const torch::Tensor& features) override;
   torch::Tensor feature_map(const torch::Tensor& features, int64_t height,
                             int64_t width) const override;
+  // One map, the patches' after the last block.
+  std::vector<torch::Tensor> forward_pyramid(const torch::Tensor& images) override;
+  std::vector<int64_t> pyramid_channels() const override { return {layout_.num_channels}; }
+  std::vector<double> pyramid_strides() const override {
+    return {static_cast<double>(layout_.patch_size)};
+  }
   int64_t map_channels() const override { return layout_.num_channels; }
   std::string head_name() const override { return "head"; }
+  std::vector<std::string> left_out_names() const override {
+    return lacks_last_norm() ? std::vector<std::string>{"norm", "fc_norm"}
+                             : std::vector<std::string>{};
+  }
   std::string first_convolution() const override { return "patch_embed.proj.weight"; }
   LayerPatterns layer_patterns() const override {
     return {

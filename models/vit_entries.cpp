@@ -1,7 +1,4 @@
 // The ViTs that timm has under these names.
-#include <algorithm>
-
-#include "base/error.h"
 #include "models/vit.h"
 #include "models/vit_naming.h"
 
@@ -90,12 +87,7 @@ bool has_imagenet_normalisation(const Row& row) {
 
 }  // namespace
 
-VitLayout vit_layout(const std::string& name) {
-  const auto row = std::find_if(rows().begin(), rows().end(),
-                                [&name](const Row& candidate) { return candidate.name == name; });
-  if (row == rows().end()) throw InternalError("no ViT layout is called " + name);
-  return row->layout;
-}
+VitLayout vit_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
 RegistryEntries vit_entries() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {

@@ -81,13 +81,16 @@ void add_data_keys(Schema& schema) {
 void add_model_keys(Schema& schema) {
   schema.add_string("model.name", "resnet50", "architecture; `podium models` lists them",
                     model_names());
-  schema.add_string("model.head", "linear", "head of a classifier", models::list_heads());
+  schema.add_string("model.head", "linear", "head of a classifier; fpn: it predicts masks",
+                    models::list_heads());
   schema.add_int("model.head_queries", 0, "", 0, kMaxCount,
                  "ml_decoder: groups of classes; 0: one per class, at most 100");
   schema.add_int("model.head_dim", 0, "", 0, kMaxCount,
                  "width of a decoder head; 0: the published one (q2l: the backbone's)");
   schema.add_float("model.head_drop_rate", 0.1, "", 0, 0.99, "dropout inside a decoder head");
-  schema.add_float("model.drop_rate", 0.0, "", 0, 0.99, "dropout probability before a linear head");
+  schema.add_float(
+      "model.drop_rate", 0.0, "", 0, 0.99,
+      "dropout probability before a linear head; fpn: of whole channels, 0: the published 0.2");
   schema.add_float("model.drop_path_rate", 0.0, "", 0, 0.99,
                    "stochastic depth of the last block; rises linearly from 0 at the first");
   schema.add_int("model.image_size", 0, "px", 0, kMaxCount,

@@ -73,8 +73,10 @@ Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const 
   configure_model(settings, *run.model);
   run.loss = make_loss(loss_options(recipe, info.task, info.num_classes()));
   const OptimizerOptions optimizer = optimizer_options(recipe);
-  run.optimizer = make_optimizer(
-      optimizer, make_parameter_groups(*run.model, group_options(recipe, *run.model)));
+  const auto groups = make_parameter_groups(*run.model, group_options(recipe, *run.model));
+  const std::string note = training_note(*run.model, groups);
+  if (!note.empty() && communicator.rank() == 0) log_info("{}", note);
+  run.optimizer = make_optimizer(optimizer, groups);
   if (settings.precision == "fp16")
     run.scaler = std::make_unique<LossScaler>(communicator.device());
   const std::vector<models::BatchNorm2dImpl*> norms = prepare_norms(run, communicator);

@@ -191,12 +191,13 @@ ClassInfo class_info(const Recipe& recipe, const Dataset& dataset) {
   const bool is_segmentation = info.task == Task::kSegmentation;
   const LossOptions loss = loss_options(recipe, info.task, info.num_classes());
   info.is_binary_mask = is_segmentation && loss.name == "bce";
-  const models::ModelInfo& model = models::find_model(recipe.get_string("model.name"));
-  if ((model.task == models::ModelTask::kSegmentation) != is_segmentation) {
+  const std::string name = recipe.get_string("model.name"), head = recipe.get_string("model.head");
+  if ((models::find_task(name, head) == models::ModelTask::kSegmentation) != is_segmentation) {
     recipe.fail(
         "model.name",
         fmt::format("{} is a {} model, but {} is a {} data set; `podium models` lists models",
-                    model.name, is_segmentation ? "classification" : "segmentation",
+                    head == "linear" ? name : fmt::format("{} with head {}", name, head),
+                    is_segmentation ? "classification" : "segmentation",
                     dataset.directory().string(), data_shards::task_name(info.task)));
   }
   return info;
@@ -332,6 +333,25 @@ GroupOptions group_options(const Recipe& recipe, models::VisionModel& model) {
         models::layer_numbers(model, is_beit ? models::LayerRule::kBeit : models::LayerRule::kTimm);
   }
   return options;
+}
+
+std::string training_note(const models::VisionModel& model,
+                          const std::vector<ParameterGroup>& groups) {
+  int64_t num_all = 0, num_frozen = 0;
+  for (const torch::Tensor& parameter : model.parameters()) {
+    num_all += parameter.numel();
+    if (!parameter.requires_grad()) num_frozen += parameter.numel();
+  }
+  const auto [lowest, highest] = std::minmax_element(
+      groups.begin(), groups.end(),
+      [](const ParameterGroup& a, const ParameterGroup& b) { return a.lr_scale < b.lr_scale; });
+  std::vector<std::string> notes;
+  if (num_frozen > 0) notes.push_back(fmt::format("{} of {} are frozen", num_frozen, num_all));
+  if (lowest->lr_scale != highest->lr_scale) {
+    notes.push_back(fmt::format("learning rates by layer are {:.3g} to {:.3g} times optimizer.lr",
+                                lowest->lr_scale, highest->lr_scale));
+  }
+  return notes.empty() ? "" : "parameters: " + join(notes, "; ");
 }
 
 std::string on_rank_zero(Communicator& communicator, const std::function<std::string()>& work) {

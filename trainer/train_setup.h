@@ -90,6 +90,10 @@ void freeze_parameters(const Recipe& recipe, models::VisionModel& model);
 void configure_model(const TrainSettings& settings, models::VisionModel& model);
 // Weight decay and layer-wise learning rates of the recipe's optimizer for this model.
 GroupOptions group_options(const Recipe& recipe, models::VisionModel& model);
+// What is frozen and how far learning rates fall by layer, in one line for the log; "" where
+// everything learns alike.
+std::string training_note(const models::VisionModel& model,
+                          const std::vector<ParameterGroup>& groups);
 
 // Runs `work` on rank 0 and returns its text on all ranks; an Error of rank 0 is thrown on every
 // rank. Collective: all ranks, same order; blocks.

@@ -4,9 +4,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <ostream>
 #include <vector>
 
 #include "models/layers.h"
@@ -31,6 +33,11 @@ struct Case {
   int64_t num_out;
   bool has_bias;
 };
+
+void PrintTo(const Case& test, std::ostream* stream) {
+  *stream << fmt::format("({}) -> {}{}", fmt::join(test.input, ", "), test.num_out,
+                         test.has_bias ? " with bias" : "");
+}
 
 class LinearProduct : public ::testing::TestWithParam<Case> {};
 

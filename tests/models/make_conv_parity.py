@@ -45,6 +45,7 @@ def cases():
     yield case('cvt_13', 64, train=True)
     yield case('cvt_13', 80, 64, 1, 5, note='transformers')
     yield case('cvt_13', 64, head='q2l', note='q2l')
+    yield case('cvt_13', 64, head='q2l_simplified', note='transformers_q2l')
     yield case('cvt_21', 48)
     yield case('cvt_w24', 32)
     yield case('tresnet_m', 64, train=True)
@@ -142,9 +143,11 @@ class Model(nn.Module):
         has_own_head = c['head'] == 'linear'
         classes = c['classes'] if has_own_head else 0
         if c['name'] in CVT:
-            body = CvtBody(c['name'], c['channels'], classes, c['note'] == 'transformers')
+            body = CvtBody(c['name'], c['channels'], classes, c['note'].startswith('transformers'))
         else:
             body = TimmBody(c['name'], c['channels'], classes, 1e-6 if c['note'] == 'official' else 0)
+        if c['name'] in CVT and c['head'] == 'q2l_simplified':
+            body.net.layernorm = nn.Identity()  # it reads the last stage's map as it is
         self.body, channels = body, body.num_features
         stride = 16 if c['name'] in CVT else 32
         self.head = None
@@ -214,6 +217,15 @@ def sample(t, count):
     return flat[::max(1, flat.numel() // count)][:count]
 
 
+def public_digest(net):
+    """Number of entries of the state dict, and the FNV-1a of its sorted "name shape" lines."""
+    lines = '\n'.join(sorted(f'{k} {",".join(map(str, v.shape))}' for k, v in public_state(net).items()))
+    if '--names' in sys.argv:
+        print(lines)
+    signed = fnv(lines) - (1 << 64) if fnv(lines) >= 1 << 63 else fnv(lines)
+    return torch.tensor([len(net.state_dict()), signed])
+
+
 def measure(net, x):
     net.zero_grad()
     logits, features, unpooled = net(x)
@@ -230,12 +242,7 @@ def run(c):
     net = fill(zero_drops(Model(c)).double()).eval()
     x = inputs(c['channels'], c['height'], c['width'])
     out = measure(net, x)
-    state = public_state(net)
-    lines = '\n'.join(sorted(f'{k} {",".join(map(str, v.shape))}' for k, v in state.items()))
-    if '--names' in sys.argv:
-        print(lines)
-    signed = fnv(lines) - (1 << 64) if fnv(lines) >= 1 << 63 else fnv(lines)
-    out['names'] = torch.tensor([len(state), signed])
+    out['names'] = public_digest(net)
     print(key(c), 'logits max', float(out['logits'].abs().max()), 'difference', float((out['logits'][0] - out['logits'][1]).abs().max()), flush=True)
     if c['train']:
         out.update({f'train.{k}': v for k, v in measure(net.train(), x).items()})

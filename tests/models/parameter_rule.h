@@ -27,7 +27,8 @@ inline torch::Tensor uniform_by_name(const std::string& name, int64_t count) {
 }
 
 // Variances and scales in [0.5, 1.5), weights by fan-in, tokens and position tables in [-1, 1),
-// logit scales around their bound ln 100, counters 0.
+// logit scales around their first value ln 10, but one of the first block beyond the bound ln 100,
+// counters 0.
 inline torch::Tensor value_by_rule(const std::string& name, at::IntArrayRef shape) {
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;
@@ -37,7 +38,8 @@ inline torch::Tensor value_by_rule(const std::string& name, at::IntArrayRef shap
   } else if (name.ends_with("running_var") || (name.ends_with("weight") && shape.size() == 1)) {
     u = u + 0.5;
   } else if (name.ends_with("logit_scale")) {
-    u = u * 2 + 3.6;
+    u = u * 2 + 1.3;
+    if (name.find("layers.0.blocks.0.") != std::string::npos) u[0] += 3.5;
   } else if (name.ends_with("cls_token") || name.ends_with("reg_token") ||
              name.ends_with("pos_embed")) {
     u = u * 2 - 1;

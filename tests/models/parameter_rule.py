@@ -22,14 +22,16 @@ def uniform(name, count):
 
 def rule(name, shape):
     """Healthy values: variances and scales in [0.5, 1.5), weights by fan-in, tokens and position tables in [-1, 1), logit scales
-    around the bound ln 100."""
+    around their first value ln 10, but one of the first block beyond the bound ln 100."""
     u = uniform(name, int(np.prod(shape, dtype=np.int64)))
     if name.endswith('num_batches_tracked'):
         u = np.zeros_like(u)
     elif name.endswith('running_var') or (name.endswith('weight') and len(shape) == 1):
         u = 0.5 + u
     elif name.endswith('logit_scale'):
-        u = 3.6 + 2 * u
+        u = 1.3 + 2 * u
+        if 'layers.0.blocks.0.' in name:
+            u[0] += 3.5
     elif name.endswith(('cls_token', 'reg_token', 'pos_embed')):
         u = 2 * u - 1
     elif len(shape) == 1:

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <ostream>
 
 #include "models/batch_norm.h"
 #include "models/registry.h"
@@ -41,6 +42,8 @@ struct Case {
     return name + ".c" + std::to_string(in_channels) + ".s" + std::to_string(size);
   }
 };
+
+void PrintTo(const Case& test, std::ostream* stream) { *stream << test.key(); }
 
 std::shared_ptr<VisionModel> make(const Case& test) {
   ModelOptions options;

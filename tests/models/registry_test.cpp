@@ -45,15 +45,12 @@ std::vector<std::string> names() {
 
 // Families with large members are tested by a small one: the others differ in sizes alone.
 std::vector<std::string> tested_names() {
-  const std::map<std::string, std::string> small_members{{"beit", "beit_base_patch16_224"},
-                                                         {"cvt", "cvt_13"},
-                                                         {"efficientnet", "efficientnet_b0"},
-                                                         {"resnet", "resnet18"},
-                                                         {"resnext", "resnext50_32x4d"},
-                                                         {"swin", "swin_tiny_patch4_window7_224"},
-                                                         {"swin_v2", "swinv2_tiny_window8_256"},
-                                                         {"tresnet", "tresnet_m"},
-                                                         {"vit", "vit_tiny_patch16_224"}};
+  const std::map<std::string, std::string> small_members{
+      {"beit", "beit_base_patch16_224"},      {"cvt", "cvt_13"},
+      {"efficientnet", "efficientnet_b0"},    {"resnet", "resnet18"},
+      {"resnext", "resnext50_32x4d"},         {"swin", "swin_tiny_patch4_window7_224"},
+      {"swin_v2", "swinv2_tiny_window8_256"}, {"tresnet", "tresnet_m"},
+      {"vit", "vit_tiny_patch16_224"}};
   std::vector<std::string> result;
   for (const ModelInfo& info : list_models()) {
     const auto member = small_members.find(info.family);
@@ -183,14 +180,6 @@ TEST(Registry, WrongImagesNameTheShape) {
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("(2, 1, 32, 32), expected (B, 3, H, W)"));
   }
-  auto fpn = make_model(small("fpn_resnet18"), 1);
-  try {
-    fpn->forward(torch::zeros({2, 3, 32, 70}));
-    FAIL() << "no error";
-  } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("32 x 70 px"));
-    EXPECT_THAT(error.what(), HasSubstr("32 x 96"));
-  }
 }
 
 class EveryHead : public ::testing::TestWithParam<std::string> {};
@@ -203,7 +192,9 @@ TEST_P(EveryHead, TrainsSavesAndLoadsOverAnotherHead) {
   torch::manual_seed(1);
   const torch::Tensor images = torch::randn({2, 3, 64, 32});
   const ModelOutput output = model->forward(images);
-  EXPECT_EQ(output.logits.sizes(), (std::vector<int64_t>{2, 3}));
+  const bool is_segmentation = find_task(options.name, options.head) == ModelTask::kSegmentation;
+  EXPECT_EQ(output.logits.sizes(),
+            is_segmentation ? (std::vector<int64_t>{2, 3, 64, 32}) : (std::vector<int64_t>{2, 3}));
   output.logits.square().sum().backward();
   for (const auto& item : model->named_parameters()) {
     const bool is_frozen =

@@ -163,23 +163,27 @@ TEST(Weights, HalfPrecisionFilesAreWidened) {
 StateDict classifier_weights(const std::string& name) { return copy_of(*make(name, 10, 1)); }
 
 TEST(Weights, BackboneAloneFitsAModelAroundIt) {
-  const StateDict weights = classifier_weights("resnet18");
-  for (const auto& [name, head, prefix] : {std::tuple{"resnet18", "q2l", "backbone.0."},
-                                           std::tuple{"resnet18", "q2l_simplified", "backbone."},
-                                           std::tuple{"fpn_resnet18", "linear", "encoder."}}) {
-    SCOPED_TRACE(std::string(name) + head);
+  using Around = std::tuple<std::string, std::string, std::string>;
+  for (const auto& [name, head, prefix] :
+       {Around{"resnet18", "q2l", "backbone.0."}, Around{"resnet18", "q2l_simplified", "backbone."},
+        Around{"fpn_resnet18", "linear", "encoder."}, Around{"efficientnet_b0", "fpn", "encoder."},
+        Around{"vit_tiny_patch16_224", "fpn", "encoder."},
+        Around{"vit_tiny_patch16_224", "q2l_simplified", "backbone."}}) {
+    const StateDict weights = classifier_weights(name == "fpn_resnet18" ? "resnet18" : name);
+    SCOPED_TRACE(name + " " + head);
     ModelOptions options;
     options.name = name;
     options.head = head;
     options.num_classes = 3;
     const auto model = make_model(options, 2);
     const StateDict before = copy_of(*model);
-    EXPECT_THAT(message_of<DataError>([&] { load_state_dict(*model, weights); }), HasSubstr("missing"));
+    EXPECT_THAT(message_of<DataError>([&] { load_state_dict(*model, weights); }),
+                HasSubstr("missing"));
     const LoadReport report = load_state_dict(*model, weights, {.is_strict = false});
     EXPECT_TRUE(report.is_backbone_alone);
     for (const auto& [key, tensor] : state_dict(*model)) {
       const bool is_inside = key.starts_with(prefix);
-      const std::string own = is_inside ? key.substr(std::string(prefix).size()) : key;
+      const std::string own = is_inside ? key.substr(prefix.size()) : key;
       EXPECT_TRUE(torch::equal(
           tensor, is_inside && weights.contains(own) ? weights.at(own) : before.at(key)))
           << key;
@@ -202,6 +206,20 @@ TEST(Weights, BackboneInAnotherNamingFitsAModelAroundIt) {
   EXPECT_TRUE(load_state_dict(*model, renamed, {.is_strict = false}).is_backbone_alone);
   EXPECT_TRUE(torch::equal(state_dict(*model).at("backbone.0.stage2.cls_token"),
                            state_dict(*plain).at("stage2.cls_token")));
+}
+
+TEST(Weights, TablesOfPositionsInAnEncoderAreResized) {
+  ModelOptions options;
+  options.name = "vit_tiny_patch16_224";
+  options.head = "fpn";
+  options.num_classes = 3;
+  const StateDict weights = copy_of(*make_model(options, 1));
+  options.image_size = 64;
+  const auto model = make_model(options, 2);
+  load_state_dict(*model, weights);
+  EXPECT_EQ(state_dict(*model).at("encoder.pos_embed").size(1), 1 + 16);
+  EXPECT_TRUE(torch::equal(state_dict(*model).at("neck.simfp_2.0.weight"),
+                           weights.at("neck.simfp_2.0.weight")));
 }
 
 TEST(Weights, BackboneThatDoesNotFitIsListed) {

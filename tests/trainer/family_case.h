@@ -8,6 +8,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "models/registry.h"
 
@@ -34,7 +35,8 @@ inline std::shared_ptr<models::VisionModel> make(const FamilyCase& value,
   options.head = value.head;
   options.num_classes = 3;
   options.image_size = value.image_size;
-  options.head_options.dim = options.head == "linear" ? 0 : 32;
+  const bool has_width = options.head != "linear" && options.head != "fpn";
+  options.head_options.dim = has_width ? 32 : 0;
   auto model = models::make_model(options, 1);
   // Branches that start at zero would hide what happens in them.
   const torch::NoGradGuard no_grad;
@@ -43,6 +45,14 @@ inline std::shared_ptr<models::VisionModel> make(const FamilyCase& value,
   }
   model->train();
   return model;
+}
+
+// Feature pyramids of all kinds of backbones, with masks as targets.
+inline std::vector<FamilyCase> pyramid_cases() {
+  return {{"vit_tiny_patch16_224", 64, "fpn"},    {"vit_small_patch14_dinov2", 56, "fpn"},
+          {"beit_base_patch16_224", 32, "fpn"},   {"swin_tiny_patch4_window7_224", 64, "fpn"},
+          {"swinv2_tiny_window8_256", 64, "fpn"}, {"cvt_13", 64, "fpn"},
+          {"efficientnet_b0", 64, "fpn"},         {"tresnet_m", 64, "fpn"}};
 }
 
 }  // namespace podium::trainer::testing

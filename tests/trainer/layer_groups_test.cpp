@@ -193,6 +193,24 @@ TEST(ParameterGroups, WithoutLayerDecayThereAreTheTwoGroupsInOrder) {
   for (const ParameterGroup& group : groups) EXPECT_EQ(group.lr_scale, 1.0);
 }
 
+TEST(TrainingNote, SaysWhatIsFrozenAndHowFarRatesFall) {
+  const auto model = make("vit_tiny_patch16_224");
+  const auto note = [&](const std::string& optimizer) {
+    const Recipe recipe = recipe_of("optimizer: " + optimizer);
+    return training_note(*model, make_parameter_groups(*model, group_options(recipe, *model)));
+  };
+  EXPECT_EQ(note("{}"), "");
+  // 14 layers: 0.5^13 is 1/8192.
+  const std::string rates = "learning rates by layer are 0.000122 to 1 times optimizer.lr";
+  EXPECT_EQ(note("{layer_decay: 0.5, layer_decay_rule: beit}"), "parameters: " + rates);
+  freeze_parameters(recipe_of("model: {frozen: [cls_token]}"), *model);
+  int64_t num_all = 0;
+  for (const torch::Tensor& parameter : model->parameters()) num_all += parameter.numel();
+  const std::string frozen = fmt::format("parameters: 192 of {} are frozen", num_all);
+  EXPECT_EQ(note("{}"), frozen);
+  EXPECT_EQ(note("{layer_decay: 0.5, layer_decay_rule: beit}"), frozen + "; " + rates);
+}
+
 // --- frozen parts ---
 
 std::string refusal(const std::string& frozen) {

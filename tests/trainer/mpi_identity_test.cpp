@@ -55,7 +55,11 @@ INSTANTIATE_TEST_SUITE_P(
                    "model.head_drop_rate=0.2", "train.epochs=1"}},
         ModelCase{"mask_head",
                   true,
-                  {"model.name=fpn_resnet18", "loss.name=iou_cross_entropy", "train.epochs=1"}}),
+                  {"model.name=fpn_resnet18", "loss.name=iou_cross_entropy", "train.epochs=1"}},
+        ModelCase{"masks_of_patches",
+                  true,
+                  {"model.name=vit_tiny_patch16_224", "model.head=fpn", "model.image_size=32",
+                   "loss.name=iou_cross_entropy", "train.epochs=1"}}),
     [](const auto& test) { return std::string(test.param.name); });
 
 // ResNet-18 has 45 MB of gradients: many buckets, two, one.

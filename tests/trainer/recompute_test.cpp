@@ -101,6 +101,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"efficientnet_b0", 64}, Case{"tresnet_m", 64}, Case{"fpn_resnet18", 64},
                       Case{"resnet18", 64, "q2l"}),
     testing::test_name);
+INSTANTIATE_TEST_SUITE_P(Pyramids, Recompute, ::testing::ValuesIn(testing::pyramid_cases()),
+                         testing::test_name);
 
 // The last blocks' outputs are read by the pooling too: gradients meet there.
 TEST(Recompute, OutputsThatAreReadTwiceGiveTheSameBits) {

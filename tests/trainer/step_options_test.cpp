@@ -80,6 +80,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"resnet18", 64, "q2l"}, Case{"resnet18", 64, "q2l_simplified"},
                       Case{"resnet18", 64, "ml_decoder"}),
     test_name);
+INSTANTIATE_TEST_SUITE_P(Pyramids, HalfPrecision, ::testing::ValuesIn(testing::pyramid_cases()),
+                         testing::test_name);
 
 class ChannelsLast : public ::testing::TestWithParam<Case> {};
 
@@ -132,6 +134,8 @@ INSTANTIATE_TEST_SUITE_P(Families, ChannelsLast,
                                            Case{"cvt_13", 64}, Case{"fpn_resnet18", 64},
                                            Case{"swinv2_tiny_window8_256", 64}),
                          test_name);
+INSTANTIATE_TEST_SUITE_P(Pyramids, ChannelsLast, ::testing::ValuesIn(testing::pyramid_cases()),
+                         testing::test_name);
 
 TEST(ChannelsLastRun, FilesAreAsInThePlainOrderAndARestartGivesTheSameBits) {
   const TemporaryFolder folder;

@@ -233,6 +233,9 @@ TEST_F(TrainRun, RecipeThatDoesNotFitTheDataIsRefused) {
               AllOf(HasSubstr("--set loss.name=cross_entropy"), HasSubstr("use bce")));
   options_.overrides = {"model.name=fpn_resnet18"};
   EXPECT_THAT(message_of<RecipeError>(options_), HasSubstr("fpn_resnet18 is a segmentation model"));
+  options_.overrides = {"model.name=resnet18", "model.head=fpn"};
+  EXPECT_THAT(message_of<RecipeError>(options_),
+              HasSubstr("resnet18 with head fpn is a segmentation model"));
   options_.overrides = {
       "data.eval_transforms=[{resize: {size: [32]}}, {grayscale: {channels: 1}}, {normalize: "
       "{mean: [0.4], std: [0.2]}}]"};
