@@ -178,7 +178,7 @@ def main():
     parser.add_argument('--sizes', type=numbers, default=[256, 512], help='px')
     parser.add_argument('--threads', type=numbers, default=[1, 2])
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--seconds', type=float, default=2.0, help='of a measurement')
+    parser.add_argument('--seconds', type=float, default=1.5, help='of a measurement')
     parser.add_argument('--images', help='folder for the rendered images and what the peers make of them, kept (default: a temporary one)')
     parser.add_argument('--output', help='Markdown file (default: standard output)')
     args = parser.parse_args()

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "base/error.h"
@@ -91,19 +92,26 @@ at::Tensor BatchMemory::take(const std::vector<int64_t>& shape) {
   if (pin_memory_) return at::empty(shape, at::TensorOptions(at::kFloat).pinned_memory(true));
   int64_t numel = 1;
   for (const int64_t length : shape) numel *= length;
-  auto memory = std::make_unique<std::vector<float>>();
+  auto block = std::make_shared<Block>();
   {
     const std::lock_guard lock(mutex_);
     if (!free_.empty()) {
-      *memory = std::move(free_.back());
+      *block = std::move(free_.back());
       free_.pop_back();
     }
   }
-  memory->resize(static_cast<size_t>(numel));
-  float* data = memory->data();
-  auto give_back = [self = shared_from_this(), kept = std::shared_ptr(std::move(memory))](void*) {
+  if (block->size < static_cast<size_t>(numel)) {
+    constexpr size_t kLine = 64;
+    const size_t num_bytes =
+        (static_cast<size_t>(numel) * sizeof(float) + kLine - 1) / kLine * kLine;
+    block->values.reset(static_cast<float*>(std::aligned_alloc(kLine, num_bytes)));
+    if (!block->values) throw std::bad_alloc();
+    block->size = static_cast<size_t>(numel);
+  }
+  float* data = block->values.get();
+  auto give_back = [self = shared_from_this(), block](void*) {
     const std::lock_guard lock(self->mutex_);
-    self->free_.push_back(std::move(*kept));
+    self->free_.push_back(std::move(*block));
   };
   return at::from_blob(data, shape, std::move(give_back), at::TensorOptions(at::kFloat));
 }

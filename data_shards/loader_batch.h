@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -19,13 +20,21 @@ namespace podium::data_shards {
 // fresh pages. Threads: safe; tensors may outlive the pool's owner.
 class BatchMemory : public std::enable_shared_from_this<BatchMemory> {
  public:
+  struct Free {
+    void operator()(float* values) const { std::free(values); }
+  };
+  // Starts at a cache line, so that vectors of a row do not lie in two.
+  struct Block {
+    std::unique_ptr<float[], Free> values;
+    size_t size = 0;
+  };
   explicit BatchMemory(bool pin_memory) : pin_memory_(pin_memory) {}
   at::Tensor take(const std::vector<int64_t>& shape);
 
  private:
   bool pin_memory_;
   std::mutex mutex_;
-  std::vector<std::vector<float>> free_;
+  std::vector<Block> free_;
 };
 
 // A batch whose slots are being filled. Slot i is written by one thread; the rest belongs to the
