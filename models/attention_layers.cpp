@@ -12,17 +12,28 @@ torch::Tensor plus(const torch::Tensor& x, const torch::Tensor& position) {
   return position.defined() ? x + position : x;
 }
 
-Linear xavier_linear(int64_t in_features, int64_t out_features) {
-  return Linear(in_features, out_features, WeightInit::kXavierUniform);
+// Of the two that every layer has; their biases are drawn in either case.
+Linear hidden_linear(int64_t in_features, int64_t out_features,
+                     const TransformerLayerOptions& options) {
+  return Linear(in_features, out_features,
+                LinearOptions{.init = options.init, .has_drawn_bias = true});
+}
+
+// Its bias is 0. Fan in and fan out are equal, so that this rule is torch.nn's own for the weight.
+Linear output_linear(const TransformerLayerOptions& options) {
+  const bool is_default = options.init == WeightInit::kTorchDefault;
+  return Linear(options.dim, options.dim,
+                LinearOptions{.init = is_default ? WeightInit::kUniformFanOut : options.init});
 }
 
 }  // namespace
 
-MultiheadAttentionImpl::MultiheadAttentionImpl(int64_t dim, int64_t num_heads, double drop_rate)
-    : num_heads_(num_heads), drop_rate_(drop_rate) {
+MultiheadAttentionImpl::MultiheadAttentionImpl(const TransformerLayerOptions& options)
+    : num_heads_(options.num_heads), drop_rate_(options.drop_rate) {
+  const int64_t dim = options.dim;
   in_proj_weight_ = register_parameter("in_proj_weight", torch::empty({3 * dim, dim}));
   in_proj_bias_ = register_parameter("in_proj_bias", torch::empty({3 * dim}));
-  out_proj_ = register_module("out_proj", xavier_linear(dim, dim));
+  out_proj_ = register_module("out_proj", output_linear(options));
 }
 
 torch::Tensor MultiheadAttentionImpl::forward(const torch::Tensor& query, const torch::Tensor& key,
@@ -47,10 +58,9 @@ std::vector<ParameterRule> MultiheadAttentionImpl::parameter_rules() {
 
 TransformerEncoderLayerImpl::TransformerEncoderLayerImpl(const TransformerLayerOptions& options)
     : drop_rate_(options.drop_rate) {
-  self_attention_ = register_module(
-      "self_attn", MultiheadAttention(options.dim, options.num_heads, options.drop_rate));
-  linear1_ = register_module("linear1", xavier_linear(options.dim, options.num_hidden));
-  linear2_ = register_module("linear2", xavier_linear(options.num_hidden, options.dim));
+  self_attention_ = register_module("self_attn", MultiheadAttention(options));
+  linear1_ = register_module("linear1", hidden_linear(options.dim, options.num_hidden, options));
+  linear2_ = register_module("linear2", hidden_linear(options.num_hidden, options.dim, options));
   norm1_ = register_module("norm1", LayerNorm(options.dim));
   norm2_ = register_module("norm2", LayerNorm(options.dim));
 }
@@ -68,16 +78,13 @@ torch::Tensor TransformerEncoderLayerImpl::forward(const torch::Tensor& x,
 TransformerDecoderLayerImpl::TransformerDecoderLayerImpl(const TransformerLayerOptions& options,
                                                          QueryMixing mixing)
     : mixing_(mixing), drop_rate_(options.drop_rate) {
-  const auto attention = [&options] {
-    return MultiheadAttention(options.dim, options.num_heads, options.drop_rate);
-  };
   if (mixing == QueryMixing::kSelfAttention) {
-    self_attention_ = register_module("self_attn", attention());
+    self_attention_ = register_module("self_attn", MultiheadAttention(options));
   }
   if (mixing != QueryMixing::kNone) norm1_ = register_module("norm1", LayerNorm(options.dim));
-  cross_attention_ = register_module("multihead_attn", attention());
-  linear1_ = register_module("linear1", xavier_linear(options.dim, options.num_hidden));
-  linear2_ = register_module("linear2", xavier_linear(options.num_hidden, options.dim));
+  cross_attention_ = register_module("multihead_attn", MultiheadAttention(options));
+  linear1_ = register_module("linear1", hidden_linear(options.dim, options.num_hidden, options));
+  linear2_ = register_module("linear2", hidden_linear(options.num_hidden, options.dim, options));
   norm2_ = register_module("norm2", LayerNorm(options.dim));
   norm3_ = register_module("norm3", LayerNorm(options.dim));
 }

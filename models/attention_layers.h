@@ -19,12 +19,14 @@ struct TransformerLayerOptions {
   int64_t num_heads = 8;
   int64_t num_hidden = 0;  // of the two linear layers
   double drop_rate = 0.0;  // of attention weights, hidden values and residual branches, in [0, 1)
+  // First values of weights: kXavierUniform (torch.nn.Transformer) or kTorchDefault (layers alone).
+  WeightInit init = WeightInit::kXavierUniform;
 };
 
 // Shapes: query (B, Q, D), key and value (B, L, D) -> (B, Q, D).
 class MultiheadAttentionImpl : public torch::nn::Module, public Initialised {
  public:
-  MultiheadAttentionImpl(int64_t dim, int64_t num_heads, double drop_rate);
+  explicit MultiheadAttentionImpl(const TransformerLayerOptions& options);
   torch::Tensor forward(const torch::Tensor& query, const torch::Tensor& key,
                         const torch::Tensor& value);
   std::vector<ParameterRule> parameter_rules() override;

@@ -27,7 +27,8 @@ MlDecoder::MlDecoder(const MlDecoderOptions& options) {
       "0", TransformerDecoderLayer(TransformerLayerOptions{.dim = options.dim,
                                                            .num_heads = kNumHeads,
                                                            .num_hidden = kNumHidden,
-                                                           .drop_rate = options.drop_rate},
+                                                           .drop_rate = options.drop_rate,
+                                                           .init = WeightInit::kTorchDefault},
                                    QueryMixing::kDoubling));
   group_weight_ = decoder->register_parameter("duplicate_pooling",
                                               torch::empty({num_queries, options.dim, group_size}));

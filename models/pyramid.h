@@ -1,5 +1,5 @@
 // Four feature maps of any backbone, and the base of the models that predict maps from them. Read
-// next: fpn.h.
+// next: vision_model.h (forward_pyramid).
 #pragma once
 
 #include <array>

@@ -1,6 +1,7 @@
 // Proves that fresh values follow timm 1.0.24's: TResNet's (models/tresnet.py, TResNet.__init__)
-// and EfficientNet's (models/_efficientnet_builder.py, _init_weight_goog). The figures are the
-// formulas' standard deviations and bounds, computed here from shapes.
+// and EfficientNet's (models/_efficientnet_builder.py, _init_weight_goog); and torch.nn 2.11.0's in
+// attending heads: layers alone in ML-Decoder, nn.Transformer's _reset_parameters in Query2Label.
+// The figures are the formulas' standard deviations and bounds, computed here from shapes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,9 +13,10 @@
 namespace podium::models {
 namespace {
 
-StateDict fresh(const std::string& name) {
+StateDict fresh(const std::string& name, const std::string& head = "linear") {
   ModelOptions options;
   options.name = name;
+  options.head = head;
   options.num_classes = 50;
   return state_dict(*make_model(options, 1));
 }
@@ -80,6 +82,44 @@ TEST(FreshValues, EfficientNetDrawsByOutputs) {
   }
   EXPECT_GT(num_normal, 30u);
   expect_uniform("classifier.weight", values.at("classifier.weight"), 1.0 / std::sqrt(50.0));
+}
+
+// Weights by torch.nn.Linear's own rule or by Xavier's; the hidden layers' biases are drawn by the
+// former, the attention's are 0.
+void expect_layer(const StateDict& values, const std::string& prefix, const std::string& attention,
+                  bool is_xavier) {
+  for (const std::string& layer :
+       {prefix + ".linear1", prefix + ".linear2", prefix + "." + attention + ".out_proj"}) {
+    const torch::Tensor& weight = values.at(layer + ".weight");
+    const double own = 1.0 / std::sqrt(static_cast<double>(weight.size(1)));
+    const double xavier = std::sqrt(6.0 / static_cast<double>(weight.size(0) + weight.size(1)));
+    expect_uniform(layer, weight, is_xavier ? xavier : own);
+    EXPECT_NEAR(weight.std().item<double>() * std::sqrt(3.0) / (is_xavier ? xavier : own), 1, 0.01);
+    if (layer.ends_with("out_proj")) {
+      EXPECT_TRUE(is_all(values.at(layer + ".bias"), 0.0)) << layer;
+    } else {
+      expect_uniform(layer, values.at(layer + ".bias"), own);
+    }
+  }
+  EXPECT_TRUE(is_all(values.at(prefix + "." + attention + ".in_proj_bias"), 0.0));
+}
+
+TEST(FreshValues, AttendingHeadsStartAsInTorch) {
+  expect_layer(fresh("resnet18", "ml_decoder"), "fc.decoder.layers.0", "multihead_attn", false);
+  const StateDict q2l = fresh("resnet18", "q2l_simplified");
+  expect_layer(q2l, "transformer.encoder.layers.0", "self_attn", true);
+  expect_layer(q2l, "transformer.decoder.layers.1", "self_attn", true);
+  expect_layer(q2l, "transformer.decoder.layers.1", "multihead_attn", true);
+}
+
+// torch.nn.ConvTranspose2d takes its outputs for its inputs.
+TEST(FreshValues, SimplePyramidStartsAsInTorch) {
+  const StateDict values = fresh("vit_tiny_patch16_224", "fpn");
+  const double bound = 1.0 / std::sqrt(96.0 * 4);
+  expect_uniform("weight", values.at("neck.simfp_2.0.weight"), bound);
+  expect_uniform("bias", values.at("neck.simfp_2.0.bias"), bound);
+  expect_uniform("smoothing", values.at("neck.simfp_4.1.weight"), 1.0 / std::sqrt(256.0 * 9));
+  EXPECT_TRUE(is_all(values.at("neck.simfp_4.1.norm.weight"), 1.0));
 }
 
 }  // namespace

@@ -146,6 +146,9 @@ TEST(Cost, EqualsTheCountOfPyTorch) {
   EXPECT_EQ(resnet.num_multiply_adds, 1814073344);
   EXPECT_EQ(count_cost(options_of("tresnet_m", 1000)).num_multiply_adds, 5736545792);
   EXPECT_EQ(count_cost(options_of("efficientnet_b0", 1000)).num_multiply_adds, 385814752);
+  ModelOptions masks = options_of("vit_tiny_patch16_224", 7);
+  masks.head = "fpn";
+  EXPECT_EQ(count_cost(masks).num_multiply_adds, 5587493376);
 }
 
 class ForwardFile : public ::testing::Test {
