@@ -22,7 +22,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get('PODIUM_CACHE', os.path.expanduser('~/.cache/podium'))
-NUM_IMAGES = {256: 1024, 512: 384}
+NUM_IMAGES = {256: 1024, 512: 512}
 PEERS = {
     'torch_pil': 'torch DataLoader + PIL + torchvision v1',
     'torch_turbo': 'torch DataLoader + decode_jpeg + torchvision v2',
