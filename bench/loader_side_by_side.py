@@ -7,7 +7,7 @@
 Rendered JPEGs of 256 and 512 px (quality 90, 4:2:0) are decoded, cropped at random to 224 px (area .35 - 1), flipped and normalised to float32
 batches of 64, and the same with RandAugment(2, 9) and a Cutout of a quarter of each side, by 1 and 2 threads or worker processes. Writes
 Markdown: images per CPU-second of the whole process tree and images per second, the median of the rounds (smallest - largest). About
-14 minutes with the defaults. A peer that is not installed or fails is named at the end.
+13 minutes on a quiet machine. A peer that is not installed or fails is named at the end.
 """
 import argparse
 import datetime
@@ -18,10 +18,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get('PODIUM_CACHE', os.path.expanduser('~/.cache/podium'))
-NUM_IMAGES = {256: 1024, 512: 384}
+NUM_IMAGES = {256: 1024, 512: 512}
 PEERS = {
     'torch_pil': 'torch DataLoader + PIL + torchvision v1',
     'torch_turbo': 'torch DataLoader + decode_jpeg + torchvision v2',
@@ -93,7 +94,11 @@ def measure_all(args, folder):
     files = {side: prepare(args, folder, side) for side in args.sizes}
     results, limits, missing, peers = {}, {}, {}, {}
     jobs = [(side, is_augmented, threads) for threads in args.threads for is_augmented in (False, True) for side in args.sizes]
+    started = time.monotonic()
     for number in range(args.rounds):
+        if number and number * args.minutes * 60 < (time.monotonic() - started) * (number + 1):  # one more round would take too long
+            print(f'{number} rounds are what {args.minutes:g} minutes allow', file=sys.stderr)
+            break
         for side in args.sizes:
             for limit in LIMITS:
                 limits.setdefault((side, limit), []).append(loader_bench(args, files[side], limit, args.seconds / 2))
@@ -178,7 +183,8 @@ def main():
     parser.add_argument('--sizes', type=numbers, default=[256, 512], help='px')
     parser.add_argument('--threads', type=numbers, default=[1, 2])
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--seconds', type=float, default=1.5, help='of a measurement')
+    parser.add_argument('--minutes', type=float, default=60, help='no new round that would end later')
+    parser.add_argument('--seconds', type=float, default=1.0, help='of a measurement, at least')
     parser.add_argument('--images', help='folder for the rendered images and what the peers make of them, kept (default: a temporary one)')
     parser.add_argument('--output', help='Markdown file (default: standard output)')
     args = parser.parse_args()
@@ -193,7 +199,8 @@ def main():
         folder = args.images or temporary
         os.makedirs(folder, exist_ok=True)
         results, limits, missing = measure_all(args, folder)
-    lines = [f'{head}{load:.1f}, {os.getloadavg()[0]:.1f}', *tables(args, results, limits), '']
+    rounds = max(len(measured) for measured in limits.values())
+    lines = [f'{head}{load:.1f}, {os.getloadavg()[0]:.1f}; rounds: {rounds}', *tables(args, results, limits), '']
     lines += [f'Missing: {name}: {why}' for name, why in missing.items()]
     text = '\n'.join(lines) + '\n'
     if args.output:

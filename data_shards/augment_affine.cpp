@@ -45,7 +45,8 @@ cv::Mat warp_nearest(const cv::Mat& source, const AffineMap& map, const Pixel& f
     if (row.dx == kFixedOne && row.dy == 0) {  // the row moves as a whole
       if (begin == end) continue;
       const auto* from = source.ptr<Pixel>(static_cast<int>(row.y >> 16)) + (row.x >> 16);
-      std::copy(from + begin, from + end, to + begin);
+      std::memcpy(static_cast<void*>(to + begin), from + begin,
+                  static_cast<size_t>(end - begin) * sizeof(Pixel));
       continue;
     }
     for (int64_t i = begin; i < end; ++i) {
