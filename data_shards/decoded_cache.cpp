@@ -23,6 +23,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "data_shards/dataset_files.h"
 #include "data_shards/decode.h"
 
@@ -36,7 +37,6 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kAlignment = 64;
 constexpr int64_t kNumLevels = 4;  // denominators 1, 2, 4, 8
 constexpr char kMagic[17] = "podium-decoded-1";
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 uint64_t aligned(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }
 
@@ -333,9 +333,9 @@ int64_t DecodedCache::num_kept() const {
 int64_t DecodedCache::num_damaged() const { return num_damaged_.load(); }
 
 std::string DecodedCache::summary() const {
-  const auto used = static_cast<double>(header().used.load(std::memory_order_relaxed) - first_);
-  return fmt::format("{} images and masks, {:.1f} of {:.1f} GiB", num_kept(), used / kGiB,
-                     static_cast<double>(end_ - first_) / kGiB);
+  const uint64_t used = header().used.load(std::memory_order_relaxed) - first_;
+  return fmt::format("{} images and masks, {} of {}", num_kept(), human_bytes(used),
+                     human_bytes(end_ - first_));
 }
 
 }  // namespace podium::data_shards

@@ -55,7 +55,7 @@ class DecodedCache {
   void store(int64_t number, int denominator, const DecodedMember& member);
   // False when store() would not keep so many bytes of pixels.
   bool has_room(int64_t num_bytes) const;
-  // "1,204 images and masks, 2.3 of 4.0 GiB".
+  // "1204 images and masks, 2.3 GB of 4.3 GB".
   std::string summary() const;
   int64_t num_kept() const;     // by all processes that share the file
   int64_t num_damaged() const;  // found by this process

@@ -222,7 +222,7 @@ TEST(DecodedCache, KeepsWhatItIsGivenByDenominator) {
   EXPECT_EQ(found->width, 27);
   EXPECT_EQ(found->height, 20);
   EXPECT_TRUE(found->can_reduce);
-  EXPECT_THAT(cache.summary(), HasSubstr("1 images and masks, 0.0 of 0.0 GiB"));
+  EXPECT_THAT(cache.summary(), HasSubstr("1 images and masks, 192 B of 1.0 MB"));
 }
 
 TEST(DecodedCache, AFlippedBitIsNoticedAndDecodedAnew) {
