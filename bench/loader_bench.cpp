@@ -8,18 +8,22 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/rng.h"
 #include "bench/jpeg_cases.h"
 #include "bench/rendered_jpegs.h"
 #include "data_shards/augment_policy.h"
 #include "data_shards/decode.h"
+#include "data_shards/decoded_cache.h"
 #include "data_shards/loader.h"
 #include "data_shards/resample.h"
 
 namespace podium::data_shards {
 namespace {
 
-constexpr int kNumImages = 256;  // in the packed set
+namespace fs = std::filesystem;
+
+constexpr size_t kNumImages = 256;  // in the packed set
 
 const std::vector<std::string>& jpegs() {
   static const std::vector<std::string> list = [] {
@@ -112,45 +116,47 @@ void resample_one_thread(benchmark::State& state) {
 }
 BENCHMARK(resample_one_thread);
 
-// The packed data set PODIUM_BENCH_PACKED, or one in a temporary folder, made once and removed at
-// the end.
+// The packed data set PODIUM_BENCH_PACKED, or one in a temporary folder, which is removed at the
+// end.
 class PackedImages {
  public:
-  PackedImages() {
+  PackedImages() : folder_(fs::temp_directory_path(), "podium_loader_bench") {
     if (const char* packed = std::getenv("PODIUM_BENCH_PACKED")) {
       dataset = Dataset::open(packed);
       return;
     }
-    std::string pattern = (std::filesystem::temp_directory_path() / "podium_bench_XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    std::ofstream csv(folder_ / "labels.csv");
-    csv << "img_id,img_path,a\n";
-    for (int i = 0; i < kNumImages; ++i) {
-      const std::string name = std::to_string(i) + ".jpg";
-      const std::string& bytes = jpegs()[static_cast<size_t>(i) % jpegs().size()];
-      std::ofstream(folder_ / name, std::ios::binary) << bytes;
-      csv << "img_" << i << "," << name << "," << i % 2 << "\n";
+    const fs::path input = folder_.path() / "images" / "a";
+    fs::create_directories(input);
+    for (size_t i = 0; i < kNumImages; ++i) {
+      std::ofstream(input / (std::to_string(i) + ".jpg"), std::ios::binary)
+          << jpegs()[i % jpegs().size()];
     }
-    csv.close();
     PackOptions options;
-    options.input = folder_ / "labels.csv";
-    options.output = folder_ / "packed";
-    options.is_overwrite = true;
+    options.layout = Layout::kClassFolders;
+    options.input = input.parent_path();
+    options.output = folder_.path() / "packed";
     pack(options);
     dataset = Dataset::open(options.output);
   }
-  ~PackedImages() {
-    std::error_code ignored;
-    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
-  }
+  fs::path cache_folder() const { return folder_.path() / "cache"; }
   std::shared_ptr<const Dataset> dataset;
 
  private:
-  std::filesystem::path folder_;
+  TemporaryDirectory folder_;
 };
 
+enum class Cache { kNone, kRam, kDisk };
+
+std::shared_ptr<DecodedCache> make_cache(Cache cache, const PackedImages& packed) {
+  if (cache == Cache::kNone) return nullptr;
+  DecodedCacheOptions options;
+  options.max_bytes = int64_t{4} << 30;
+  if (cache == Cache::kDisk) options.directory = packed.cache_folder();
+  return std::make_shared<DecodedCache>(packed.dataset, options);
+}
+
 // Batches of 64 by as many threads as the argument says.
-void loader(benchmark::State& state, const std::vector<OpSpec>& ops) {
+void loader(benchmark::State& state, const std::vector<OpSpec>& ops, Cache cache) {
   static const PackedImages packed;
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < packed.dataset->size(); ++i) indices.push_back(i);
@@ -163,16 +169,26 @@ void loader(benchmark::State& state, const std::vector<OpSpec>& ops) {
   };
   LoaderOptions options;
   options.num_threads = static_cast<int>(state.range(0));
+  options.cache = make_cache(cache, packed);
   Loader batches(packed.dataset, std::make_shared<TransformPipeline>(ops), plans, true, options);
-  // An epoch first: the first touch of memory and shards, and their checksums.
-  for (int64_t i = 0; i < std::max<int64_t>(8, sampler.steps_per_epoch()); ++i) batches.next();
+  // An epoch first: the first touch of memory and shards, and their checksums. With a cache a few:
+  // crops that cover twice the output are decoded, and kept, at half the size.
+  const int64_t num_epochs = cache == Cache::kNone ? 1 : 5;
+  const int64_t num_steps = std::max<int64_t>(8, num_epochs * sampler.steps_per_epoch());
+  for (int64_t i = 0; i < num_steps; ++i) batches.next();
   int64_t num_images = 0;
   const double start = cpu_seconds();
   for (auto _ : state) num_images += batches.next()->size();
   report(state, static_cast<double>(num_images), cpu_seconds() - start);
 }
-BENCHMARK_CAPTURE(loader, plain, training_ops())->Arg(1)->Arg(2)->UseRealTime();
-BENCHMARK_CAPTURE(loader, augmented, augmented_ops())->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, plain, training_ops(), Cache::kNone)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, plain_ram, training_ops(), Cache::kRam)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, plain_disk, training_ops(), Cache::kDisk)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, augmented, augmented_ops(), Cache::kNone)->Arg(1)->Arg(2)->UseRealTime();
+BENCHMARK_CAPTURE(loader, augmented_ram, augmented_ops(), Cache::kRam)
+    ->Arg(1)
+    ->Arg(2)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace podium::data_shards

@@ -23,6 +23,12 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get('PODIUM_CACHE', os.path.expanduser('~/.cache/podium'))
 NUM_IMAGES = {256: 1024, 512: 512}
+# label, options of `podium pack`, what follows the name of the case in loader_bench
+PODIUM = {
+    'podium': ('Podium', [], ''),
+    'podium_restarts': ('Podium, packed with --jpeg_restart_px=32', ['--jpeg_restart_px=32'], ''),
+    'podium_ram': ('Podium, data.cache: ram, later epochs', [], '_ram'),
+}
 PEERS = {
     'torch_pil': 'torch DataLoader + PIL + torchvision v1',
     'torch_turbo': 'torch DataLoader + decode_jpeg + torchvision v2',
@@ -68,8 +74,8 @@ class Peer:
             self.process.kill()
 
 
-def loader_bench(args, folder, name, seconds):
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PODIUM_BENCH_JPEGS=folder, PODIUM_BENCH_PACKED=f'{folder}/packed')
+def loader_bench(args, folder, name, seconds, packed='podium'):
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PODIUM_BENCH_JPEGS=folder, PODIUM_BENCH_PACKED=f'{folder}/{packed}')
     output = subprocess.run([f'{args.build}/bench/loader_bench', f'--benchmark_filter=^{name}(/real_time)?$', '--benchmark_format=json',
                              f'--benchmark_min_time={seconds}'], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                             env=environment).stdout
@@ -84,8 +90,10 @@ def prepare(args, folder, side):
         line = subprocess.run([f'{args.build}/bench/render_jpegs', files, str(side), str(NUM_IMAGES[side])], check=True, text=True,
                               stdout=subprocess.PIPE).stdout
         print(line.strip(), file=sys.stderr)
-    if not os.path.exists(f'{files}/packed/DONE'):
-        subprocess.run([f'{args.build}/podium', 'pack', '--layout=multilabel_csv', f'--input={files}/labels.csv', f'--output={files}/packed'], check=True, stderr=subprocess.DEVNULL)
+    for name, (_, options, _) in PODIUM.items():
+        if not os.path.exists(f'{files}/{name}/DONE'):
+            subprocess.run([f'{args.build}/podium', 'pack', '--layout=multilabel_csv', f'--input={files}/labels.csv', f'--output={files}/{name}', *options],
+                           check=True, stderr=subprocess.DEVNULL)
     return files
 
 
@@ -104,9 +112,10 @@ def measure_all(args, folder):
                 limits.setdefault((side, limit), []).append(loader_bench(args, files[side], limit, args.seconds / 2))
         for side, is_augmented, threads in jobs:
             cells = results.setdefault((side, is_augmented, threads), {})
-            if 'podium' in args.only:
-                name = f'loader/{"augmented" if is_augmented else "plain"}/{threads}'
-                cells.setdefault('podium', []).append(loader_bench(args, files[side], name, args.seconds))
+            for name, (_, _, suffix) in PODIUM.items():
+                if name in args.only:
+                    case = f'loader/{"augmented" if is_augmented else "plain"}{suffix}/{threads}'
+                    cells.setdefault(name, []).append(loader_bench(args, files[side], case, args.seconds, name))
             for name in PEERS:
                 if name not in args.only or name in missing or (name == 'ffcv_uint8' and is_augmented):
                     continue
@@ -143,7 +152,7 @@ def ratio(podium, others):
 def tables(args, results, limits):
     columns = [(side, is_augmented) for is_augmented in (False, True) for side in args.sizes]
     titles = ' | '.join(f'{side} px{", RandAugment + Cutout" if is_augmented else ""}' for side, is_augmented in columns)
-    names = {'podium': 'Podium', **PEERS}
+    names = {**{name: label for name, (label, _, _) in PODIUM.items()}, **PEERS}
     for threads in args.threads:
         for key, title in (('cpu', 'images per CPU-second'), ('wall', 'images per second')):
             yield f'\n| {title}, {threads} thread{"s" if threads > 1 else ""} | {titles} |\n|{"---|" * (len(columns) + 1)}'
@@ -157,12 +166,14 @@ def tables(args, results, limits):
                 row = [cell(limits.get((side, limit)), key) if not is_augmented else '-' for side, is_augmented in columns]
                 yield f'| {name} | {" | ".join(row)} |'
             by_name = [{name: median(entry) for name, entry in results[side, is_augmented, threads].items()} for side, is_augmented in columns]
-            floats = [[value for name, value in row.items() if name not in ('podium', 'ffcv_uint8')] for row in by_name]
+            floats = [[value for name, value in row.items() if name in PEERS and name != 'ffcv_uint8'] for row in by_name]
             bytes_out = [[value for name, value in row.items() if name == 'ffcv_uint8'] for row in by_name]
             huffman = [[median(limits[side, 'huffman_only'])] if not is_augmented else [] for side, is_augmented in columns]
-            for name, others in (('the best peer with normalised floats', floats), ('ffcv, bytes out', bytes_out), ('Huffman decoding', huffman)):
-                row = [ratio(own.get('podium'), other) for own, other in zip(by_name, others)]
-                yield f'| Podium / {name} | {" | ".join(row)} |'
+            for own in PODIUM:
+                for name, others in (('the best peer with normalised floats', floats), ('ffcv, bytes out', bytes_out), ('Huffman decoding', huffman)):
+                    row = [ratio(entry.get(own), other) for entry, other in zip(by_name, others)]
+                    if own in args.only:
+                        yield f'| {names[own]} / {name} | {" | ".join(row)} |'
 
 
 def machine():
@@ -179,7 +190,7 @@ def numbers(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--build', default=f'{HERE}/../build/release')
-    parser.add_argument('--only', type=lambda text: text.split(','), default=['podium', *PEERS], help='podium and peers: ' + ', '.join(PEERS))
+    parser.add_argument('--only', type=lambda text: text.split(','), default=[*PODIUM, *PEERS], help=', '.join([*PODIUM, *PEERS]))
     parser.add_argument('--sizes', type=numbers, default=[256, 512], help='px')
     parser.add_argument('--threads', type=numbers, default=[1, 2])
     parser.add_argument('--rounds', type=int, default=3)
@@ -188,9 +199,9 @@ def main():
     parser.add_argument('--images', help='folder for the rendered images and what the peers make of them, kept (default: a temporary one)')
     parser.add_argument('--output', help='Markdown file (default: standard output)')
     args = parser.parse_args()
-    unknown = set(args.only) - {'podium', *PEERS}
+    unknown = set(args.only) - {*PODIUM, *PEERS}
     if unknown:
-        parser.error(f'--only: unknown {", ".join(sorted(unknown))}; give some of podium, {", ".join(PEERS)}')
+        parser.error(f'--only: unknown {", ".join(sorted(unknown))}; give some of {", ".join([*PODIUM, *PEERS])}')
     unknown = set(args.sizes) - set(NUM_IMAGES)
     if unknown:
         parser.error(f'--sizes: no images of {unknown} px; give some of {list(NUM_IMAGES)}')

@@ -103,8 +103,16 @@ void ImageDecoder::open(std::string_view encoded) {
   }
 }
 
-int ImageDecoder::best_denominator(const PixelRect& region, int out_width, int out_height) const {
-  if (!is_jpeg_) return 1;
+PixelRect reduced_region(const PixelRect& region, int denominator, int width, int height) {
+  const auto up = [&](int length) { return (length + denominator - 1) / denominator; };
+  const int left = region.x / denominator;
+  const int top = region.y / denominator;
+  return {left, top, std::min(up(width), up(region.x + region.width)) - left,
+          std::min(up(height), up(region.y + region.height)) - top};
+}
+
+int ImageSource::best_denominator(const PixelRect& region, int out_width, int out_height) const {
+  if (!can_reduce()) return 1;
   // Only these reductions have fast inverse transforms in libjpeg-turbo.
   for (const int denominator : {8, 4, 2}) {
     if (region.width >= out_width * denominator && region.height >= out_height * denominator) {

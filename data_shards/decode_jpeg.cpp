@@ -22,15 +22,6 @@ void convert_cmyk(const uint8_t* source, uint8_t* target, size_t num_pixels, boo
   }
 }
 
-// The pixels of the reduced image that cover `region`.
-PixelRect reduced(const PixelRect& region, int denominator, int width, int height) {
-  const auto up = [&](int length) { return (length + denominator - 1) / denominator; };
-  const int left = region.x / denominator;
-  const int top = region.y / denominator;
-  return {left, top, std::min(up(width), up(region.x + region.width)) - left,
-          std::min(up(height), up(region.y + region.height)) - top};
-}
-
 // `shown` with the pixels around it that smooth upsampling of the colour looks at, so that the edge
 // of a crop is as in a full decode: one row (rows are cut exactly), and two columns.
 PixelRect with_surroundings(const PixelRect& shown, int width, int height) {
@@ -164,7 +155,7 @@ bool JpegDecoder::decode_from_top(std::string_view encoded, const PixelRect& sho
 DecodedRegion JpegDecoder::decode(std::string_view encoded, const PixelRect& region,
                                   int denominator) {
   if (!is_header_read_) open(encoded);
-  const PixelRect shown = reduced(region, denominator, width(), height());
+  const PixelRect shown = reduced_region(region, denominator, width(), height());
   // What a part has against it libjpeg shall say of the whole.
   if (!decode_part(encoded, shown, denominator) && !decode_from_top(encoded, shown, denominator)) {
     fail();

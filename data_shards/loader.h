@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data_shards/dataset.h"
+#include "data_shards/decoded_cache.h"
 #include "data_shards/pack.h"
 #include "data_shards/sample_reader.h"
 #include "data_shards/sampler.h"
@@ -33,6 +34,7 @@ struct LoaderOptions {
   bool skip_bad_samples = false;  // false: the first bad sample ends the run with its DataError
   std::vector<std::string> image_members;  // empty: all of the data set
   ImagePolicy image_policy = ImagePolicy::kFirst;
+  std::shared_ptr<DecodedCache> cache;  // of the same data set; null: everything is decoded
 };
 
 // Delivers the batches of a stream of plans in order, with at most `prefetch_batches` ahead of the

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "data_shards/cached_image.h"
 #include "data_shards/dataset_files.h"
 #include "data_shards/pack_image.h"
 
@@ -177,7 +178,16 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   return pending;
 }
 
+// True when some image of the sample is: then hardly anything of its shard will be read.
+bool SlotFiller::is_cached(int64_t index) const {
+  return options_.cache &&
+         std::any_of(image_members_.begin(), image_members_.end(), [&](const std::string& image) {
+           return options_.cache->holds(options_.cache->number_of(index, image));
+         });
+}
+
 void SlotFiller::give_hints(int64_t index) const {
+  if (is_cached(index)) return;
   // One range from the first to the last byte: a sample's members lie side by side.
   const auto members = dataset_->sample(index).members;
   MemberRecord all;
@@ -220,9 +230,40 @@ cv::Mat SlotFiller::read_mask(const SampleRecord& sample, int64_t index,
       std::find_if(sample.members.begin(), sample.members.end(),
                    [](const MemberRecord& m) { return is_mask_extension(m.extension); });
   const MemberRecord& mask = found == sample.members.end() ? member(sample, "mask.png") : *found;
+  DecodedCache* cache = options_.cache.get();
+  const int64_t number = cache ? cache->number_of(index, mask.extension) : -1;
+  if (number >= 0) {
+    if (const auto known = cache->find(number, 1)) return known->pixels;
+  }
   const std::string_view bytes = reader_.read(index, mask, buffer);
-  return with_context(place_of(*dataset_, sample, mask.offset), [&] {
+  cv::Mat pixels = with_context(place_of(*dataset_, sample, mask.offset), [&] {
     return with_context(mask.extension, [&] { return decode_mask(bytes); });
+  });
+  if (number >= 0) cache->store(number, 1, {pixels, pixels.cols, pixels.rows, false});
+  return pixels;
+}
+
+at::Tensor SlotFiller::run_transforms(const TransformPipeline& transforms, int64_t index,
+                                      const SampleRecord& sample, const MemberRecord& image,
+                                      cv::Mat* mask, const Rng& rng, float* output) const {
+  thread_local std::string buffer;
+  const auto read = [&] { return reader_.read(index, image, &buffer); };
+  const std::string place = place_of(*dataset_, sample, image.offset);
+  DecodedCache* cache = options_.cache.get();
+  const int64_t number = cache ? cache->number_of(index, image.extension) : -1;
+  if (number < 0) {
+    const std::string_view bytes = read();
+    return with_context(place,
+                        [&] { return transforms.run(bytes, image.extension, mask, rng, output); });
+  }
+  // Read out here, because the reader's errors name the place themselves.
+  const std::string_view bytes =
+      cache->holds(number) ? std::string_view() : std::string_view(read());
+  return with_context(place, [&] {
+    CachedImage source = with_context(image.extension, [&] {
+      return CachedImage(cache, number, [&] { return bytes.data() ? bytes : read(); });
+    });
+    return transforms.run(&source, image.extension, mask, rng, output);
   });
 }
 
@@ -239,7 +280,6 @@ void SlotFiller::write_labels(PendingBatch* pending, int64_t slot,
 }
 
 void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
-  thread_local std::string image_buffer;
   thread_local std::string mask_buffer;
   const int64_t index = pending->plan.indices[static_cast<size_t>(slot)];
   const SampleRecord sample = dataset_->sample(index);
@@ -257,16 +297,14 @@ void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
   const std::vector<std::string> chosen = chosen_members(epoch, sample);
   for (size_t i = 0; i < chosen.size(); ++i) {
     const MemberRecord& image = member(sample, chosen[i]);
-    const std::string_view bytes = reader_.read(index, image, &image_buffer);
     cv::Mat* image_mask = has_masks_ && i == 0 ? &mask : nullptr;
     float* output = nullptr;
     if (is_fixed_size_) {
       output = pending->batch.images[i].data_ptr<float>() +
                slot * transforms_->channels() * pending->height() * pending->width();
     }
-    at::Tensor loose = with_context(place_of(*dataset_, sample, image.offset), [&] {
-      return pending->transforms->run(bytes, image.extension, image_mask, rng, output);
-    });
+    at::Tensor loose =
+        run_transforms(*pending->transforms, index, sample, image, image_mask, rng, output);
     if (!is_fixed_size_) {
       pending->loose_images[static_cast<size_t>(slot) * chosen.size() + i] = std::move(loose);
     }

@@ -75,9 +75,13 @@ class SlotFiller {
 
  private:
   void give_hints(int64_t index) const;
+  bool is_cached(int64_t index) const;
   const MemberRecord& member(const SampleRecord& sample, const std::string& extension) const;
   std::vector<std::string> chosen_members(uint64_t epoch, const SampleRecord& sample) const;
   cv::Mat read_mask(const SampleRecord& sample, int64_t index, std::string* buffer) const;
+  at::Tensor run_transforms(const TransformPipeline& transforms, int64_t index,
+                            const SampleRecord& sample, const MemberRecord& image, cv::Mat* mask,
+                            const Rng& rng, float* output) const;
   void write_labels(PendingBatch* pending, int64_t slot, const SampleRecord& sample) const;
   void stack_loose(PendingBatch* pending, const std::vector<int64_t>& good_slots) const;
   void copy_slot(PendingBatch* pending, int64_t from, int64_t to) const;

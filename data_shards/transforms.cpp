@@ -42,7 +42,7 @@ bool take_into_last_pass(const Step& step, PlanarTarget* target) {
 }
 
 // The first step when it takes a part that lies inside the image.
-bool is_inner_part(const Step& step, const ImageDecoder& image) {
+bool is_inner_part(const Step& step, const ImageSource& image) {
   if (step.kind != StepKind::kResample && step.kind != StepKind::kCrop) return false;
   return step.box.x >= 0 && step.box.y >= 0 && step.box.x + step.box.width <= image.width() &&
          step.box.y + step.box.height <= image.height();
@@ -106,16 +106,15 @@ struct TransformPipeline::Impl {
     size_t num_steps_done = 0;
     std::optional<SourceBox> box;  // of the resampling that comes next
   };
-  static Start decode_start(ImageDecoder* decoder, std::span<const Step> steps) {
-    if (steps.empty() || !is_inner_part(steps.front(), *decoder))
-      return {decoder->decode().pixels, 0, {}};
+  static Start decode_start(ImageSource* image, std::span<const Step> steps) {
+    if (steps.empty() || !is_inner_part(steps.front(), *image))
+      return {image->decode().pixels, 0, {}};
     const Step& first = steps.front();
     if (first.kind == StepKind::kCrop || is_same_size(first)) {
-      return {decoder->decode(first.box).pixels, 1, {}};
+      return {image->decode(first.box).pixels, 1, {}};
     }
-    const int denominator =
-        decoder->best_denominator(first.box, first.size.width, first.size.height);
-    const DecodedRegion region = decoder->decode(first.box, denominator);
+    const int denominator = image->best_denominator(first.box, first.size.width, first.size.height);
+    const DecodedRegion region = image->decode(first.box, denominator);
     const double reduction = denominator;
     return {region.pixels, 0,
             SourceBox{first.box.x / reduction - region.x, first.box.y / reduction - region.y,
@@ -131,13 +130,13 @@ struct TransformPipeline::Impl {
             .offset = offset};
   }
 
-  at::Tensor run_sample(std::string_view encoded, cv::Mat* mask, Rng rng, float* output) const;
+  at::Tensor run_sample(ImageSource* image, cv::Mat* mask, Rng rng, float* output) const;
 
-  void run(ImageDecoder* decoder, const std::vector<Step>& steps, PlanarTarget target) const {
+  void run(ImageSource* image, const std::vector<Step>& steps, PlanarTarget target) const {
     size_t end = steps.size();
     while (end > 0 && steps[end - 1].kind == StepKind::kErase) --end;
     const size_t first_erasure = end;
-    Start start = decode_start(decoder, std::span(steps).first(end));
+    Start start = decode_start(image, std::span(steps).first(end));
     while (end > start.num_steps_done && take_into_last_pass(steps[end - 1], &target)) --end;
     const Step* last_resample = nullptr;
     if (end > start.num_steps_done && steps[end - 1].kind == StepKind::kResample &&
@@ -224,27 +223,32 @@ cv::Mat TransformPipeline::to_bytes(const at::Tensor& image) const {
 
 at::Tensor TransformPipeline::run(std::string_view encoded, const std::string& extension,
                                   cv::Mat* mask, Rng rng, float* output) const {
-  return with_context(extension, [&] { return impl_->run_sample(encoded, mask, rng, output); });
+  thread_local ImageDecoder decoder;
+  with_context(extension, [&] { decoder.open(encoded); });
+  return run(&decoder, extension, mask, rng, output);
 }
 
-at::Tensor TransformPipeline::Impl::run_sample(std::string_view encoded, cv::Mat* mask, Rng rng,
+at::Tensor TransformPipeline::run(ImageSource* image, const std::string& extension, cv::Mat* mask,
+                                  Rng rng, float* output) const {
+  return with_context(extension, [&] { return impl_->run_sample(image, mask, rng, output); });
+}
+
+at::Tensor TransformPipeline::Impl::run_sample(ImageSource* image, cv::Mat* mask, Rng rng,
                                                float* output) const {
-  thread_local ImageDecoder decoder;
-  decoder.open(encoded);
-  if (mask && (mask->rows != decoder.height() || mask->cols != decoder.width())) {
+  if (mask && (mask->rows != image->height() || mask->cols != image->width())) {
     throw DataError(
         fmt::format("the mask has {} x {} px, the image {} x {}; fix the pair and repack",
-                    mask->cols, mask->rows, decoder.width(), decoder.height()));
+                    mask->cols, mask->rows, image->width(), image->height()));
   }
   std::vector<Step> steps;
-  ImageSize size{decoder.height(), decoder.width()};
+  ImageSize size{image->height(), image->width()};
   for (const auto& op : ops) op->resolve(&size, &rng, &steps);
   at::Tensor tensor;
   if (fixed_size == ImageSize{} || !output) {
     tensor = at::empty({channels, size.height, size.width}, at::kFloat);
     output = tensor.data_ptr<float>();
   }
-  run(&decoder, steps, planar_target(output, size));
+  run(image, steps, planar_target(output, size));
   if (mask) *mask = apply_to_mask(*mask, steps);
   return tensor;
 }

@@ -17,6 +17,8 @@
 
 namespace podium::data_shards {
 
+class ImageSource;
+
 // The ops that data.train_transforms and data.eval_transforms may name, with their parameters. The
 // list: transform_registry.cpp; for readers: docs/recipes.md.
 std::vector<OpSchema> transform_schemas();
@@ -52,6 +54,9 @@ class TransformPipeline {
   // in messages; the format is found from the bytes. Errors: DataError "jpg: cannot decode ...", or
   // when the mask has another size than the image.
   at::Tensor run(std::string_view encoded, const std::string& extension, cv::Mat* mask, Rng rng,
+                 float* output) const;
+  // The same of an image that is open already.
+  at::Tensor run(ImageSource* image, const std::string& extension, cv::Mat* mask, Rng rng,
                  float* output) const;
 
   // A (C, H, W) image as run() makes it, back to RGB bytes: for people to look at.

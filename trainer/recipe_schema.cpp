@@ -76,6 +76,13 @@ void add_data_keys(Schema& schema) {
                    "sqrt(threshold / share) times");
   schema.add_float("data.balance_largest_factor", 10, "", 1, 1e4,
                    "most repetitions of a sample that data.balance makes");
+  schema.add_string("data.cache", "none",
+                    "keeps decoded images and masks for the epochs to come: ram (of each worker) "
+                    "or disk (a file that the workers of a node share); batches stay the same",
+                    {"none", "ram", "disk"});
+  schema.add_string("data.cache_dir", "", "disk: folder on a local disk of each node");
+  schema.add_float("data.cache_gb", 4, "GiB", 0.001, 1e6,
+                   "most pixels that are kept, by each worker (ram) or node (disk)");
 }
 
 void add_model_keys(Schema& schema) {

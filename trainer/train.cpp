@@ -132,12 +132,21 @@ struct Outcome {
   std::vector<data_shards::BadSample> bad_samples;
 };
 
+// What the cache of decoded images holds, when that has changed.
+void log_cache(const TrainData& data, std::string* last) {
+  if (!data.train_loader.cache) return;
+  const std::string summary = data.train_loader.cache->summary();
+  if (summary != *last) log_info("cache of decoded pixels: {}", summary);
+  *last = summary;
+}
+
 // All epochs from `position` on.
 Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions& evaluation,
                    const data_shards::TrainSampler& sampler, BatchFeed& feed, RunKeeper& keeper,
                    RunPosition position) {
   Outcome outcome;
   StateCheck check(run, keeper);
+  std::string cache_summary;
   while (position.epoch < run.settings.epochs) {
     train_one_epoch(run, feed, check, position);
     const StateDigests digests = check.after_epoch(position);
@@ -160,6 +169,7 @@ Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions&
     metrics["train_loss"] = position.epoch_loss_sum / static_cast<double>(run.steps_per_epoch);
     position.metrics = metrics;
     keeper.after_epoch(epoch, position, metrics, digests);
+    log_cache(data, &cache_summary);
     position.epoch = epoch;
     position.step = 0;
     position.epoch_loss_sum = 0;

@@ -7,6 +7,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "data_shards/decoded_cache.h"
 #include "data_shards/repeat_sampling.h"
 #include "data_shards/splits.h"
 #include "data_shards/stage.h"
@@ -140,6 +142,26 @@ LoaderOptions eval_loader_options(const Recipe& recipe, const Dataset& dataset, 
   return options;
 }
 
+namespace {
+
+std::shared_ptr<data_shards::DecodedCache> open_cache(const Recipe& recipe,
+                                                      std::shared_ptr<const Dataset> dataset) {
+  const std::string kind = recipe.get_string("data.cache");
+  const std::string folder = recipe.get_string("data.cache_dir");
+  if (folder.empty() == (kind == "disk")) {
+    recipe.fail("data.cache_dir", fmt::format("data.cache is {}: {}", kind,
+                                              kind == "disk" ? "name a folder on a local disk"
+                                                             : "only disk has a folder"));
+  }
+  if (kind == "none") return nullptr;
+  data_shards::DecodedCacheOptions options;
+  options.directory = folder;
+  options.max_bytes = std::llround(recipe.get_float("data.cache_gb") * 1024 * 1024 * 1024);
+  return std::make_shared<data_shards::DecodedCache>(std::move(dataset), options);
+}
+
+}  // namespace
+
 TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int loader_threads,
                           bool pin_memory) {
   TrainData data;
@@ -174,6 +196,7 @@ TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int
   data.eval_loader = eval_loader_options(recipe, *data.dataset, loader_threads, pin_memory,
                                          options.skip_bad_samples);
   if (options.uses_pread) data.eval_loader.reader = data_shards::ReaderKind::kPread;
+  data.eval_loader.cache = open_cache(recipe, data.dataset);
   data.train_loader = data.eval_loader;
   data.train_loader.image_members = known_members(recipe, *data.dataset, "data.image_members",
                                                   recipe.get_strings("data.image_members"));
