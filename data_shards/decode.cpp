@@ -19,10 +19,6 @@ namespace {
       "cannot decode the image: {}; replace the file, or --on_bad_sample=skip", reason));
 }
 
-bool has_jpeg_magic(std::string_view bytes) {
-  return bytes.size() >= 3 && bytes.substr(0, 3) == std::string_view("\xff\xd8\xff", 3);
-}
-
 void require_reasonable_size(int64_t width, int64_t height) {
   if (width < 1 || height < 1 || width * height > kMaxPixels) {
     fail_decode(
@@ -32,6 +28,8 @@ void require_reasonable_size(int64_t width, int64_t height) {
 
 cv::Mat decode_by_opencv(std::string_view encoded) {
   if (encoded.empty()) fail_decode("the file is empty");
+  // OpenCV tries whatever decoders it was built with on other bytes.
+  if (image_format(encoded).empty()) fail_decode("not a JPEG, PNG, WebP or TIFF file");
   const cv::Mat bytes(1, static_cast<int>(encoded.size()), CV_8UC1,
                       const_cast<char*>(encoded.data()));
   cv::Mat image;
@@ -40,7 +38,7 @@ cv::Mat decode_by_opencv(std::string_view encoded) {
   } catch (const cv::Exception& error) {
     fail_decode(error.err);
   }
-  if (image.empty()) fail_decode("not a JPEG, PNG, WebP or TIFF file, or damaged");
+  if (image.empty()) fail_decode("the file is damaged");
   require_reasonable_size(image.cols, image.rows);
   return image;
 }
@@ -77,12 +75,24 @@ cv::Mat to_rgb(const cv::Mat& image, bool is_bgr) {
 
 }  // namespace
 
+std::string image_format(std::string_view bytes) {
+  if (is_npy(bytes)) return "npy";
+  if (bytes.substr(0, 3) == "\xff\xd8\xff") return "jpg";
+  if (bytes.substr(0, 8) == "\x89PNG\r\n\x1a\n") return "png";
+  if (bytes.substr(0, 4) == "RIFF" && bytes.size() > 12 && bytes.substr(8, 4) == "WEBP") {
+    return "webp";
+  }
+  const std::string_view start = bytes.substr(0, 4);
+  if (start == std::string_view("II*\0", 4) || start == std::string_view("MM\0*", 4)) return "tif";
+  return "";
+}
+
 ImageDecoder::ImageDecoder() = default;
 ImageDecoder::~ImageDecoder() = default;
 
 void ImageDecoder::open(std::string_view encoded) {
   encoded_ = encoded;
-  is_jpeg_ = has_jpeg_magic(encoded);
+  is_jpeg_ = image_format(encoded) == "jpg";
   if (is_jpeg_) {
     whole_.release();
     if (!jpeg_) jpeg_ = std::make_unique<JpegDecoder>();

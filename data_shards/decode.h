@@ -5,11 +5,15 @@
 #include <cstdint>
 #include <memory>
 #include <opencv2/core/mat.hpp>
+#include <string>
 #include <string_view>
 
 namespace podium::data_shards {
 
 class JpegDecoder;
+
+// The format by the first bytes: "jpg", "png", "webp", "tif" or "npy"; "" for all others.
+std::string image_format(std::string_view bytes);
 
 // A rectangle of pixels.
 struct PixelRect {

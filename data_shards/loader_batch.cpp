@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -85,6 +86,20 @@ bool is_data_error(const std::exception_ptr& error) {
   }
 }
 
+// What an image is to its sample: "lr" of "lr.jpg", "" of "jpg".
+std::string_view role_of(std::string_view extension) {
+  const size_t dot = extension.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : extension.substr(0, dot);
+}
+
+// Of "jpg" and "png" the first, of "hr.jpg" and "lr.jpg" both.
+void keep_one_of_each_role(std::vector<std::string>* image_members) {
+  std::set<std::string> seen;
+  std::erase_if(*image_members, [&](const std::string& extension) {
+    return !seen.insert(std::string(role_of(extension))).second;
+  });
+}
+
 }  // namespace
 
 at::Tensor BatchMemory::take(const std::vector<int64_t>& shape) {
@@ -137,6 +152,7 @@ SlotFiller::SlotFiller(std::shared_ptr<const Dataset> dataset,
                                   join(known, ", ")));
     }
   }
+  keep_one_of_each_role(&image_members_);
   has_masks_ = dataset_->task() == Task::kSegmentation && dataset_->has_labels();
   is_fixed_size_ = transforms_->output_size()[0] > 0;
 }
@@ -181,9 +197,10 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
 // True when some image of the sample is: then hardly anything of its shard will be read.
 bool SlotFiller::is_cached(int64_t index) const {
   return options_.cache &&
-         std::any_of(image_members_.begin(), image_members_.end(), [&](const std::string& image) {
-           return options_.cache->holds(options_.cache->number_of(index, image));
-         });
+         std::any_of(dataset_->image_members().begin(), dataset_->image_members().end(),
+                     [&](const std::string& image) {
+                       return options_.cache->holds(options_.cache->number_of(index, image));
+                     });
 }
 
 void SlotFiller::give_hints(int64_t index) const {
@@ -196,13 +213,25 @@ void SlotFiller::give_hints(int64_t index) const {
   reader_.will_need(index, all);
 }
 
-const MemberRecord& SlotFiller::member(const SampleRecord& sample,
-                                       const std::string& extension) const {
-  std::vector<std::string> known;
+// The image that stands for `extension` in this sample: where formats are mixed, of another format.
+const MemberRecord& SlotFiller::image_member(const SampleRecord& sample,
+                                             const std::string& extension) const {
+  const std::vector<std::string>& images = dataset_->image_members();
+  const MemberRecord* found = nullptr;
   for (const MemberRecord& candidate : sample.members) {
     if (candidate.extension == extension) return candidate;
-    known.push_back(candidate.extension);
+    if (role_of(candidate.extension) == role_of(extension) &&
+        std::find(images.begin(), images.end(), candidate.extension) != images.end()) {
+      found = &candidate;
+    }
   }
+  if (found == nullptr) fail_without(sample, extension);
+  return *found;
+}
+
+void SlotFiller::fail_without(const SampleRecord& sample, const std::string& extension) const {
+  std::vector<std::string> known;
+  for (const MemberRecord& member : sample.members) known.push_back(member.extension);
   throw DataError(
       fmt::format("shard {}: sample \"{}\" has no member \"{}\", only {}; repack, or "
                   "--on_bad_sample=skip",
@@ -229,7 +258,8 @@ cv::Mat SlotFiller::read_mask(const SampleRecord& sample, int64_t index,
   const auto found =
       std::find_if(sample.members.begin(), sample.members.end(),
                    [](const MemberRecord& m) { return is_mask_extension(m.extension); });
-  const MemberRecord& mask = found == sample.members.end() ? member(sample, "mask.png") : *found;
+  if (found == sample.members.end()) fail_without(sample, "mask.png");
+  const MemberRecord& mask = *found;
   DecodedCache* cache = options_.cache.get();
   const int64_t number = cache ? cache->number_of(index, mask.extension) : -1;
   if (number >= 0) {
@@ -296,7 +326,7 @@ void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
   const Rng rng(options_.seed, RandomPurpose::kAugment, epoch, xxh3_64(sample.key));
   const std::vector<std::string> chosen = chosen_members(epoch, sample);
   for (size_t i = 0; i < chosen.size(); ++i) {
-    const MemberRecord& image = member(sample, chosen[i]);
+    const MemberRecord& image = image_member(sample, chosen[i]);
     cv::Mat* image_mask = has_masks_ && i == 0 ? &mask : nullptr;
     float* output = nullptr;
     if (is_fixed_size_) {

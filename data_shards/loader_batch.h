@@ -76,7 +76,8 @@ class SlotFiller {
  private:
   void give_hints(int64_t index) const;
   bool is_cached(int64_t index) const;
-  const MemberRecord& member(const SampleRecord& sample, const std::string& extension) const;
+  const MemberRecord& image_member(const SampleRecord& sample, const std::string& extension) const;
+  [[noreturn]] void fail_without(const SampleRecord& sample, const std::string& extension) const;
   std::vector<std::string> chosen_members(uint64_t epoch, const SampleRecord& sample) const;
   cv::Mat read_mask(const SampleRecord& sample, int64_t index, std::string* buffer) const;
   at::Tensor run_transforms(const TransformPipeline& transforms, int64_t index,

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "data_shards/decode.h"
 #include "data_shards/decode_jpeg.h"
 #include "data_shards/npy_format.h"
 #include "data_shards/sample.h"
@@ -19,19 +20,6 @@ namespace {
       fmt::format("cannot decode the image: {}; replace the file, or "
                   "--on_bad_sample=skip",
                   reason));
-}
-
-// The format by its first bytes; "" when it is none of ours.
-std::string format_of(std::string_view bytes) {
-  if (is_npy(bytes)) return "npy";
-  if (bytes.substr(0, 3) == "\xff\xd8\xff") return "jpg";
-  if (bytes.substr(0, 8) == "\x89PNG\r\n\x1a\n") return "png";
-  if (bytes.substr(0, 4) == "RIFF" && bytes.size() > 12 && bytes.substr(8, 4) == "WEBP") {
-    return "webp";
-  }
-  const std::string_view start = bytes.substr(0, 4);
-  if (start == std::string_view("II*\0", 4) || start == std::string_view("MM\0*", 4)) return "tif";
-  return "";
 }
 
 // A PNG's chunks up to IEND: libpng is content with an image whose end is missing.
@@ -70,7 +58,7 @@ bool has_image_name(const std::filesystem::path& file) {
 
 ImageInfo inspect_image(std::string_view bytes) {
   ImageInfo info;
-  info.extension = format_of(bytes);
+  info.extension = image_format(bytes);
   if (bytes.empty()) fail("the file is empty");
   if (info.extension.empty()) fail("it is no JPEG, PNG, WebP, TIFF or .npy");
   if (info.extension == "jpg") {
@@ -97,7 +85,7 @@ ImageInfo inspect_image(std::string_view bytes) {
 
 cv::Mat decode_mask(std::string_view bytes) {
   if (is_npy(bytes)) return mask_of_npy(bytes);
-  if (format_of(bytes) != "png") fail("a mask must be a PNG or a .npy array");
+  if (image_format(bytes) != "png") fail("a mask must be a PNG or a .npy array");
   check_png_end(bytes);
   cv::Mat mask = decode_by_opencv(bytes);
   if (mask.type() != CV_8UC1) {

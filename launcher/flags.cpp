@@ -85,6 +85,8 @@ DEFINE_string(describe, "", "model name");
 DEFINE_string(model, "", "model name");
 DEFINE_string(head, "linear", "head");
 DEFINE_int64(head_queries, 0, "queries");
+DEFINE_string(pool, "", "token, avg, token_avg or last4");
+DEFINE_int64(window_size, 0, "patches");
 DEFINE_int64(head_dim, 0, "channels");
 DEFINE_string(weights, "", "safetensors file");
 DEFINE_string(weights_prefix, "", "prefix of names");

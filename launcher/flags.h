@@ -89,6 +89,8 @@ DECLARE_string(describe);
 DECLARE_string(model);
 DECLARE_string(head);
 DECLARE_int64(head_queries);
+DECLARE_string(pool);
+DECLARE_int64(window_size);
 DECLARE_int64(head_dim);
 DECLARE_string(weights);
 DECLARE_string(weights_prefix);

@@ -25,6 +25,8 @@ void run_forward(const Invocation& invocation) {
   options.model.num_classes = FLAGS_num_classes;
   options.model.in_channels = 0;
   options.model.image_size = invocation.has("image_size") ? FLAGS_image_size : 0;
+  options.model.window_size = FLAGS_window_size;
+  options.model.pool = FLAGS_pool;
   options.model.naming = FLAGS_naming;
   options.model.head_options.num_queries = FLAGS_head_queries;
   options.model.head_options.dim = FLAGS_head_dim;
@@ -81,6 +83,11 @@ Command forward_command() {
              {.name = "image_size",
               .help = "Side that position tables and windows are made for, in px.",
               .default_text = "the input's larger side"},
+             {.name = "window_size",
+              .help = "Patches along a side of the windows of attention; 0: the model's own."},
+             {.name = "pool",
+              .help = "How tokens become features: token, avg, token_avg or last4.",
+              .default_text = "the model's own"},
              {.name = "head", .help = "Head of a classifier.", .choices = models::list_heads()},
              {.name = "head_queries",
               .help = "Queries of an ML-Decoder; 0: one per class, at most 100."},

@@ -106,7 +106,11 @@ void forward_file(const ForwardOptions& options) {
   for (const auto& item : model->named_parameters()) {
     if (item.value().grad().defined()) gradients[item.key()] = item.value().grad();
   }
-  gradients = gradients_from_own_names(made.name, made.naming, gradients);
+  // A model around a backbone has names of its own, in which no published naming is to be looked
+  // for.
+  if (&model->backbone() == model.get()) {
+    gradients = gradients_from_own_names(made.name, made.naming, gradients);
+  }
   gradients["input"] = input.grad();
   save_tensors(options.gradients, gradients);
 }

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <opencv2/imgcodecs.hpp>
+
 #include "base/error.h"
 #include "data_shards/loader.h"
 #include "tests/data_shards/loader_test_util.h"
@@ -60,8 +62,44 @@ std::shared_ptr<const Dataset> pack_pairs(const TemporaryFolder& folder) {
   return Dataset::open(options.output);
 }
 
+// Two JPEGs and two PNGs of one gray value each: 10, 20, 30, 40.
+std::shared_ptr<const Dataset> pack_mixed(const TemporaryFolder& folder) {
+  for (int i = 0; i < 4; ++i) {
+    const cv::Mat image(8, 8, CV_8UC3, cv::Scalar::all(10 * (i + 1)));
+    std::vector<uint8_t> jpeg;
+    cv::imencode(".jpg", image, jpeg);
+    const bool is_jpeg = i % 2 == 0;
+    folder.write(fmt::format("images/a/{}.{}", i, is_jpeg ? "jpg" : "png"),
+                 is_jpeg ? std::string(jpeg.begin(), jpeg.end()) : encode_png(image));
+  }
+  PackOptions options;
+  options.layout = Layout::kClassFolders;
+  options.input = folder.path() / "images";
+  options.output = folder.path() / "packed";
+  options.num_threads = 1;
+  pack(options);
+  return Dataset::open(options.output);
+}
+
 double first_value(const at::Tensor& images, int64_t slot) {
   return images[slot][0][0][0].item<double>() * 255;
+}
+
+TEST(LoaderFormats, ASampleHasOneOfTheFormatsOfItsSet) {
+  const TemporaryFolder folder;
+  const auto dataset = pack_mixed(folder);
+  ASSERT_THAT(dataset->image_members(), testing::ElementsAre("jpg", "png"));
+  const auto transforms = pipeline({make_op("resize", {{"size", {8}}})});
+  LoaderOptions options;
+  for (const ImagePolicy policy :
+       {ImagePolicy::kFirst, ImagePolicy::kRandom, ImagePolicy::kStack}) {
+    options.image_policy = policy;
+    const std::vector<Batch> batches = load(dataset, transforms, options, 4);
+    ASSERT_EQ(batches.at(0).images.size(), 1u);
+    for (int64_t slot = 0; slot < 4; ++slot) {
+      EXPECT_NEAR(first_value(batches[0].images[0], slot), 10 * (slot + 1), 1e-3);
+    }
+  }
 }
 
 TEST(LoaderPairs, PoliciesChooseTheImages) {

@@ -198,6 +198,23 @@ TEST_F(ForwardFile, WritesOutputsAndGradients) {
   EXPECT_GT(gradients.at("fc.bias").abs().max().item<double>(), 1e-3);
 }
 
+TEST_F(ForwardFile, GradientsAroundABackboneHaveTheModelsNames) {
+  options_.model = options_of("cvt_13");
+  options_.model.naming = "transformers";
+  options_.model.head = "q2l";
+  const auto model = make_model(options_.model, 1);
+  save_tensors(folder_ / "w", state_dict(*model));
+  save_tensors(folder_ / "x",
+               {{"input", torch::zeros({1, 3, 32, 32})}, {"target", torch::zeros({1, 3})}});
+  options_.target = folder_ / "x";
+  options_.gradients = folder_ / "g";
+  forward_file(options_);
+  std::vector<std::string> wanted{"input"}, found;
+  for (const auto& item : model->named_parameters()) wanted.push_back(item.key());
+  for (const auto& [name, gradient] : load_tensors(folder_ / "g")) found.push_back(name);
+  EXPECT_THAT(found, ::testing::UnorderedElementsAreArray(wanted));
+}
+
 TEST_F(ForwardFile, RefusesWrongArraysByName) {
   save_tensors(folder_ / "x", {{"image", torch::zeros({1, 3, 8, 8})}});
   EXPECT_THAT(data_error(), HasSubstr("no array \"input\" among 1 (image)"));
