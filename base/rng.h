@@ -15,7 +15,7 @@ std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, std::arra
 // What a random stream is for. Two purposes never share a stream. Append only: the number is part
 // of a run's identity.
 enum class RandomPurpose : uint64_t {
-  kEpochOrder = 1,   // a = epoch
+  kEpochOrder = 1,   // a = epoch, b = 0; order by blocks: 1 and 2
   kAugment = 2,      // a = epoch, b = sample hash
   kDropout = 3,      // a = step, b = leaf (logical worker and accumulation index)
   kInit = 4,         // a = hash of the parameter's name

@@ -31,6 +31,7 @@ struct LoaderOptions {
   int prefetch_batches = 4;
   bool pin_memory = false;
   ReaderKind reader = ReaderKind::kMmap;
+  bool reads_neighbours = false;  // what lies behind a sample is read soon: let the kernel fetch it
   bool skip_bad_samples = false;  // false: the first bad sample ends the run with its DataError
   std::vector<std::string> image_members;  // empty: all of the data set
   ImagePolicy image_policy = ImagePolicy::kFirst;

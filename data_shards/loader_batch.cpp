@@ -139,7 +139,7 @@ SlotFiller::SlotFiller(std::shared_ptr<const Dataset> dataset,
       transforms_(std::move(transforms)),
       is_training_(is_training),
       options_(options),
-      reader_(dataset_, options.reader),
+      reader_(dataset_, options.reader, options.reads_neighbours),
       pin_memory_(options.pin_memory && at::hasCUDA()),
       memory_(std::make_shared<BatchMemory>(pin_memory_)),
       image_members_(options.image_members) {

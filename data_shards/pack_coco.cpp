@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
+#include <type_traits>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -32,16 +34,27 @@ struct Annotation {
   int64_t runs_width = 0;
 };
 
+// False for a number that no integer holds: its conversion would have no meaning. Other types are
+// left to the conversion.
+bool is_whole(const json& value) {
+  constexpr double kLargest = 0x1p53;  // up to here every integer is a double of its own
+  if (value.is_array()) return std::all_of(value.begin(), value.end(), is_whole);
+  if (!value.is_number_float()) return true;
+  const auto number = value.get<double>();
+  return std::abs(number) <= kLargest && std::floor(number) == number;
+}
+
 template <typename Value>
 Value field(const json& object, const char* name, const std::string& place) {
   const auto found = object.find(name);
   if (found == object.end()) throw DataError(fmt::format("{}: no \"{}\"", place, name));
   try {
-    return found->get<Value>();
+    if (std::is_same_v<Value, double> || is_whole(*found)) return found->get<Value>();
   } catch (const json::exception&) {
-    throw DataError(fmt::format("{}: \"{}\" is {}, which is of another type than COCO's", place,
-                                name, found->dump().substr(0, 60)));
+    // named below
   }
+  throw DataError(fmt::format("{}: \"{}\" is {}, which is of another type than COCO's", place, name,
+                              found->dump().substr(0, 60)));
 }
 
 const json& list(const json& root, const char* name, const std::string& file) {

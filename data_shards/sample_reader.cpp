@@ -68,7 +68,7 @@ ShardFile::~ShardFile() {
 }
 
 std::shared_ptr<ShardFile> open_shard(const std::filesystem::path& file, const ShardInfo& info,
-                                      ReaderKind kind) {
+                                      ReaderKind kind, bool reads_neighbours) {
   auto shard = std::make_shared<ShardFile>();
   shard->descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (shard->descriptor < 0) fail_open(file, errno);
@@ -76,14 +76,16 @@ std::shared_ptr<ShardFile> open_shard(const std::filesystem::path& file, const S
   if (::fstat(shard->descriptor, &status) != 0) fail_open(file, errno);
   shard->num_bytes = status.st_size;
   check_size(*shard, info, file);
-  // Samples are read in random order: reading ahead behind each would fetch what nobody asked for.
-  // will_need() names what is read next.
-  ::posix_fadvise(shard->descriptor, 0, 0, POSIX_FADV_RANDOM);
+  // In random order reading ahead behind each sample would fetch what nobody asked for; will_need()
+  // names what is read next. Of a block all is read soon, so fewer and larger reads are better.
+  ::posix_fadvise(shard->descriptor, 0, 0,
+                  reads_neighbours ? POSIX_FADV_SEQUENTIAL : POSIX_FADV_RANDOM);
   if (kind == ReaderKind::kPread || shard->num_bytes == 0) return shard;
   void* mapping = ::mmap(nullptr, static_cast<size_t>(shard->num_bytes), PROT_READ, MAP_SHARED,
                          shard->descriptor, 0);
   if (mapping == MAP_FAILED) fail_open(file, errno);
-  ::madvise(mapping, static_cast<size_t>(shard->num_bytes), MADV_RANDOM);
+  ::madvise(mapping, static_cast<size_t>(shard->num_bytes),
+            reads_neighbours ? MADV_NORMAL : MADV_RANDOM);
   shard->mapping = static_cast<const char*>(mapping);
   ::close(std::exchange(shard->descriptor, -1));
   return shard;
@@ -101,14 +103,15 @@ size_t most_open_files() {
 struct SampleReader::State {
   const Dataset& dataset;
   ReaderKind kind;
+  bool reads_neighbours;
   size_t most_open;  // pread; mappings stay for the reader's life, because views point into them
   std::mutex mutex;
   std::vector<std::shared_ptr<ShardFile>> shards;  // null: not open
   std::deque<size_t> opened;                       // pread: in the order of opening
   std::vector<std::atomic<uint64_t>> verified;     // one bit for each member of the set
 
-  State(const Dataset& set, ReaderKind reader_kind)
-      : dataset(set), kind(reader_kind), most_open(most_open_files()) {
+  State(const Dataset& set, ReaderKind reader_kind, bool is_local)
+      : dataset(set), kind(reader_kind), reads_neighbours(is_local), most_open(most_open_files()) {
     // The kernel allows 65,530 mappings a process; beyond a part of that, copying is the way.
     if (set.num_shards() > kMostMappings) kind = ReaderKind::kPread;
     shards.resize(static_cast<size_t>(set.num_shards()));
@@ -118,7 +121,7 @@ struct SampleReader::State {
     const std::lock_guard lock(mutex);
     if (shards[shard]) return shards[shard];
     const ShardInfo info = dataset.shard(static_cast<int64_t>(shard));
-    shards[shard] = open_shard(dataset.directory() / info.file, info, kind);
+    shards[shard] = open_shard(dataset.directory() / info.file, info, kind, reads_neighbours);
     if (kind == ReaderKind::kPread) {
       opened.push_back(shard);
       if (opened.size() > most_open) {
@@ -130,8 +133,10 @@ struct SampleReader::State {
   }
 };
 
-SampleReader::SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind)
-    : dataset_(std::move(dataset)), state_(std::make_unique<State>(*dataset_, kind)) {
+SampleReader::SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind,
+                           bool reads_neighbours)
+    : dataset_(std::move(dataset)),
+      state_(std::make_unique<State>(*dataset_, kind, reads_neighbours)) {
   // Early, so that a missing shard is noticed before the first step.
   const int64_t num_early = std::min(dataset_->num_shards(), kOpenedEarly);
   for (int64_t shard = 0; shard < num_early; ++shard) state_->get(static_cast<size_t>(shard));

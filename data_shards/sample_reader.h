@@ -19,7 +19,10 @@ enum class ReaderKind { kMmap, kPread };  // local disks; network file systems
 // Threads: all functions may be called from any number of threads.
 class SampleReader {
  public:
-  SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind);
+  // `reads_neighbours`: samples are read in an order that soon comes to those beside them, so that
+  // the kernel may read ahead; otherwise it is told not to.
+  SampleReader(std::shared_ptr<const Dataset> dataset, ReaderKind kind,
+               bool reads_neighbours = false);
   ~SampleReader();
   // The bytes of one member; `buffer` is used by kPread and must outlive the view.
   // Errors: IoError; DataError "shard train-000012.tar: sample \"img_0042\" (offset 1536): checksum

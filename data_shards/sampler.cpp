@@ -1,4 +1,4 @@
-// The training order from a keyed permutation, and the evaluation order. Read next: loader.h.
+// Training plans from the order of the epoch, and the order of evaluation. Read next: loader.h.
 #include "data_shards/sampler.h"
 
 #include <fmt/format.h>
@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/permutation.h"
 
 namespace podium::data_shards {
 namespace {
@@ -19,8 +18,9 @@ void require_positive(const char* name, int64_t value) {
 }  // namespace
 
 TrainSampler::TrainSampler(SampleList indices, uint64_t seed, int64_t logical_workers,
-                           int64_t grad_accum_steps, int64_t micro_batch_size)
-    : indices_(std::move(indices)), seed_(seed) {
+                           int64_t grad_accum_steps, int64_t micro_batch_size,
+                           const OrderOptions& order)
+    : indices_(std::move(indices)), order_(order), seed_(seed) {
   require_positive("logical_workers", logical_workers);
   require_positive("grad_accum_steps", grad_accum_steps);
   require_positive("micro_batch_size", micro_batch_size);
@@ -47,8 +47,7 @@ std::vector<MicroBatchPlan> TrainSampler::plan(int64_t epoch, int64_t step, int6
         fmt::format("no step {} with leaves [{}, {}): an epoch has {} steps of {} leaves", step,
                     first_leaf, first_leaf + num_leaves, steps_per_epoch_, num_leaves_));
   }
-  const KeyedPermutation order(static_cast<uint64_t>(indices_.size()), seed_,
-                               static_cast<uint64_t>(epoch));
+  const EpochOrder order(indices_.size(), order_, seed_, epoch);
   std::vector<MicroBatchPlan> plans;
   plans.reserve(static_cast<size_t>(num_leaves));
   for (int64_t leaf = first_leaf; leaf < first_leaf + num_leaves; ++leaf) {
@@ -56,7 +55,7 @@ std::vector<MicroBatchPlan> TrainSampler::plan(int64_t epoch, int64_t step, int6
     const int64_t begin = step * global_batch_size() + leaf * micro_batch_size_;
     plan.indices.reserve(static_cast<size_t>(micro_batch_size_));
     for (int64_t position = begin; position < begin + micro_batch_size_; ++position) {
-      const auto at = static_cast<int64_t>(order[static_cast<uint64_t>(position)]);
+      const int64_t at = order[position];
       plan.indices.push_back(indices_[at]);
       if (has_repeats_) plan.repeats.push_back(repeat_of(at));
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "data_shards/epoch_order.h"
 #include "data_shards/sample_list.h"
 
 namespace podium::data_shards {
@@ -19,13 +20,13 @@ struct MicroBatchPlan {
 };
 
 // Training order. global_batch_size = logical_workers * grad_accum_steps * micro_batch_size; step s of an epoch owns positions
-// [s * global, (s + 1) * global) of the epoch's keyed permutation; leaf l owns the l-th micro-batch of it. The remainder of an epoch is
+// [s * global, (s + 1) * global) of the epoch's order (epoch_order.h); leaf l owns the l-th micro-batch of it. The remainder of an epoch is
 // dropped. Independent of the number of real workers. An index may stand in `indices` several times, one after another.
 // Random: kEpochOrder, keyed by (seed, epoch).
 class TrainSampler {
  public:
   TrainSampler(SampleList indices, uint64_t seed, int64_t logical_workers, int64_t grad_accum_steps,
-               int64_t micro_batch_size);
+               int64_t micro_batch_size, const OrderOptions& order = {});
   // Errors of the constructor: DataError when fewer samples than one global batch ("... needs N samples, the split has M; lower ...").
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
   int64_t global_batch_size() const { return num_leaves_ * micro_batch_size_; }
@@ -36,6 +37,7 @@ class TrainSampler {
   int32_t repeat_of(int64_t at) const;
 
   SampleList indices_;
+  OrderOptions order_;
   bool has_repeats_ = false;
   uint64_t seed_;
   int64_t num_leaves_;

@@ -52,7 +52,7 @@ Source open_source(const ShowOptions& options) {
   const trainer::TrainSettings& settings = source.settings;
   const data_shards::TrainSampler sampler(source.data.epoch_indices, settings.seed,
                                           settings.logical_workers, settings.grad_accum_steps,
-                                          settings.micro_batch_size);
+                                          settings.micro_batch_size, source.data.order);
   source.steps_per_epoch = sampler.steps_per_epoch();
   const int64_t num_leaves = settings.logical_workers * settings.grad_accum_steps;
   int64_t num_samples = 0;

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "data_shards/epoch_order.h"
 #include "data_shards/mix_recipe.h"
 #include "data_shards/repeat_sampling.h"
 #include "data_shards/transforms.h"
@@ -62,8 +63,18 @@ void add_data_keys(Schema& schema) {
                     "which of a sample's images is the input in training: the first, or one drawn "
                     "per epoch and sample",
                     {"first", "random"});
-  schema.add_string("data.eval_image_member", "",
-                    "image that validation and prediction read; empty: the first of image_members");
+  schema.add_string(
+      "data.eval_image_member", "",
+      "image that validation and prediction read; empty: the first of image_members, of pairs "
+      "that of low resolution");
+  schema.add_string("data.order", "permutation",
+                    "order of the training samples in an epoch: any may follow any, or those of a "
+                    "few blocks at a time are mixed (for slow disks)",
+                    data_shards::order_names());
+  schema.add_int("data.block_samples", 256, "", 1, kMaxCount,
+                 "blocks: samples that lie side by side in the data set");
+  schema.add_int("data.window_blocks", 16, "", 1, kMaxCount,
+                 "blocks: how many are mixed with each other at a time");
   schema.add_int("data.repeats", 1, "", 1, kMaxCount,
                  "how often every training sample comes in an epoch");
   schema.add_string(

@@ -306,7 +306,7 @@ TrainResult train(const TrainOptions& options) {
   const ClassInfo info = class_info(recipe, *data.dataset);
   const auto sampler = std::make_shared<const data_shards::TrainSampler>(
       data.epoch_indices, settings.seed, settings.logical_workers, settings.grad_accum_steps,
-      settings.micro_batch_size);
+      settings.micro_batch_size, data.order);
 
   const RunDirectory directory{options.run_dir};
   const ManifestFacts facts = make_facts(recipe, options, data, info, sampler->steps_per_epoch());

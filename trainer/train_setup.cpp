@@ -125,6 +125,14 @@ std::shared_ptr<const TransformPipeline> make_transforms(const Recipe& recipe,
   });
 }
 
+// The image of a pair that test sets have too; empty where there are no pairs.
+std::string low_resolution_member(const Dataset& dataset) {
+  for (const std::string& member : dataset.image_members()) {
+    if (member.rfind("lr.", 0) == 0) return member;
+  }
+  return {};
+}
+
 LoaderOptions eval_loader_options(const Recipe& recipe, const Dataset& dataset, int threads,
                                   bool pin_memory, bool skip_bad_samples) {
   LoaderOptions options;
@@ -135,7 +143,7 @@ LoaderOptions eval_loader_options(const Recipe& recipe, const Dataset& dataset, 
   options.image_policy = data_shards::ImagePolicy::kFirst;
   std::string member = recipe.get_string("data.eval_image_member");
   const std::vector<std::string> trained = recipe.get_strings("data.image_members");
-  if (member.empty() && !trained.empty()) member = trained.front();
+  if (member.empty()) member = trained.empty() ? low_resolution_member(dataset) : trained.front();
   if (!member.empty()) {
     options.image_members = known_members(recipe, dataset, "data.eval_image_member", {member});
   }
@@ -193,16 +201,27 @@ TrainData open_train_data(const Recipe& recipe, const TrainOptions& options, int
   data.epoch_indices = data_shards::repeat_indices(*data.dataset, data.train_indices, repeat,
                                                    static_cast<uint64_t>(recipe.get_int("seed")));
 
+  data.order.order = data_shards::parse_order(recipe.get_string("data.order"));
+  data.order.block_samples = recipe.get_int("data.block_samples");
+  data.order.window_blocks = recipe.get_int("data.window_blocks");
+
   data.eval_loader = eval_loader_options(recipe, *data.dataset, loader_threads, pin_memory,
                                          options.skip_bad_samples);
   if (options.uses_pread) data.eval_loader.reader = data_shards::ReaderKind::kPread;
   data.eval_loader.cache = open_cache(recipe, data.dataset);
   data.train_loader = data.eval_loader;
-  data.train_loader.image_members = known_members(recipe, *data.dataset, "data.image_members",
-                                                  recipe.get_strings("data.image_members"));
+  data.train_loader.reads_neighbours = data.order.order == data_shards::SampleOrder::kBlocks;
   if (recipe.get_string("data.image_policy") == "random") {
     data.train_loader.image_policy = data_shards::ImagePolicy::kRandom;
   }
+  std::vector<std::string> members = recipe.get_strings("data.image_members");
+  const std::string low = low_resolution_member(*data.dataset);
+  if (members.empty() && !low.empty() &&
+      data.train_loader.image_policy == data_shards::ImagePolicy::kFirst) {
+    members = {low};
+  }
+  data.train_loader.image_members =
+      known_members(recipe, *data.dataset, "data.image_members", members);
   return data;
 }
 

@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <set>
+#include <thread>
 
 #include "base/error.h"
 #include "tests/data_shards/loader_test_util.h"
@@ -263,10 +265,9 @@ TEST(Loader, AFlippedBitEndsTheRunWhenItsBatchIsDue) {
       loader.next();
       FAIL();
     } catch (const DataError& error) {
-      EXPECT_THAT(error.what(),
-                  HasSubstr(fmt::format("shard {}: sample \"img_004\" (offset {}): checksum",
-                                        dataset->shard(sample.shard).file,
-                                        image_of(sample).offset)));
+      EXPECT_THAT(error.what(), HasSubstr(fmt::format(
+                                    "shard {}: sample \"img_004\" (offset {}): checksum",
+                                    dataset->shard(sample.shard).file, image_of(sample).offset)));
       EXPECT_THAT(error.what(), HasSubstr(fmt::format("expected {:016x}", image_of(sample).xxh3)));
     }
   }
@@ -346,6 +347,114 @@ TEST(Loader, UnknownImageMemberIsNamed) {
     FAIL();
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(), HasSubstr("no image member \"pngg\" (did you mean \"png\"?)"));
+  }
+}
+
+// What follows is for the sanitizers too: as many threads as a node gives a worker.
+constexpr int kManyThreads = 8;
+
+TEST(LoaderThreads, SlowConsumerGetsTheSameBatchesAndNoMoreAreMadeReady) {
+  const TemporaryFolder folder;
+  const auto dataset = Dataset::open(pack_multi_label(folder, 20));
+  const std::vector<MicroBatchPlan> plans = training_plans(*dataset, 0, 0, 2);
+  Loader alone(dataset, training_transforms(), in_turn(plans), true, options_with(1));
+  const std::vector<Batch> expected = drain(&alone);
+  int64_t num_plans = 0;
+  const auto counted = [&, next = in_turn(plans)]() mutable {
+    ++num_plans;
+    return next();
+  };
+  Loader loader(dataset, training_transforms(), counted, true, options_with(kManyThreads));
+  std::vector<Batch> batches;
+  while (std::optional<Batch> batch = loader.next()) {
+    batches.push_back(std::move(*batch));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_LE(num_plans, std::ssize(batches) + 4);  // 3 ahead, and the one that says it is the end
+  }
+  expect_equal(batches, expected);
+}
+
+// Fast and slow consumers stop anywhere; batches that they keep outlive the loader.
+TEST(LoaderThreads, StopAtAnyTimeAndBatchesOutliveTheLoader) {
+  const TemporaryFolder folder;
+  const auto dataset = Dataset::open(pack_multi_label(folder, 20));
+  const std::vector<MicroBatchPlan> plans = training_plans(*dataset, 0, 0, 2);
+  Loader alone(dataset, training_transforms(), in_turn(plans), true, options_with(1));
+  const std::vector<Batch> expected = drain(&alone);
+  for (size_t num_taken = 0; num_taken < 5; ++num_taken) {
+    std::vector<Batch> kept;
+    {
+      Loader loader(dataset, training_transforms(), in_turn(plans), true,
+                    options_with(kManyThreads));
+      for (size_t i = 0; i < num_taken; ++i) kept.push_back(*loader.next());
+    }
+    expect_equal(kept, {expected.begin(), expected.begin() + static_cast<int64_t>(num_taken)});
+  }
+}
+
+// Several threads fail at once: the first bad slot of the first bad batch is what the run ends
+// with, and batches before it are delivered, whoever was faster.
+TEST(LoaderThreads, TheErrorDoesNotDependOnWhoFailsFirst) {
+  const TemporaryFolder folder;
+  const auto dataset = Dataset::open(pack_multi_label(folder, 12));
+  for (const char* key : {"img_004", "img_005", "img_006", "img_008"}) damage(*dataset, key);
+  std::vector<MicroBatchPlan> plans;
+  for (int i = 0; i < 12; i += 4) {
+    MicroBatchPlan plan{.indices = {}};
+    for (int k = 0; k < 4; ++k)
+      plan.indices.push_back(dataset->find(fmt::format("img_{:03}", i + k)));
+    plans.push_back(plan);
+  }
+  for (int round = 0; round < 10; ++round) {
+    Loader loader(dataset, plain_transforms(), in_turn(plans), true, options_with(kManyThreads));
+    EXPECT_THAT(loader.next()->keys, ElementsAre("img_000", "img_001", "img_002", "img_003"));
+    try {
+      loader.next();
+      FAIL();
+    } catch (const DataError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("sample \"img_004\""));
+    }
+  }
+}
+
+TEST(LoaderThreads, BadSamplesAreListedInOrderWhoeverMeetsThem) {
+  const TemporaryFolder folder;
+  const auto dataset = Dataset::open(pack_multi_label(folder, 16));
+  for (const char* key : {"img_001", "img_006", "img_007", "img_013"}) damage(*dataset, key);
+  LoaderOptions options = options_with(kManyThreads);
+  options.skip_bad_samples = true;
+  Loader loader(dataset, plain_transforms(), in_turn(plan_evaluation(all_of(*dataset), 4, 0, 1)),
+                false, options);
+  EXPECT_EQ(drain(&loader).size(), 4u);
+  std::vector<std::string> places;
+  for (const BadSample& bad : loader.bad_samples()) places.push_back(bad.place);
+  EXPECT_THAT(places, ElementsAre(HasSubstr("img_001"), HasSubstr("img_006"), HasSubstr("img_007"),
+                                  HasSubstr("img_013")));
+}
+
+// The plans come from the consumer's thread; an error there leaves no thread behind.
+TEST(LoaderThreads, AnErrorOfThePlansReachesTheConsumer) {
+  const TemporaryFolder folder;
+  const auto dataset = Dataset::open(pack_multi_label(folder, 8));
+  int num_plans = 0;
+  const auto plans = [&]() -> std::optional<MicroBatchPlan> {
+    if (++num_plans == 6) throw DataError("no more plans");
+    return MicroBatchPlan{.epoch = num_plans, .indices = {0, 1, 2, 3}};
+  };
+  Loader loader(dataset, training_transforms(), plans, true, options_with(kManyThreads));
+  int num_batches = 0;
+  EXPECT_THROW(while (loader.next())++ num_batches, DataError);
+  EXPECT_GE(num_batches, 1);
+  EXPECT_LE(num_batches, 5);
+}
+
+TEST(LoaderThreads, ThreadsEndWhenTheConstructorFails) {
+  const TemporaryFolder folder;
+  const auto dataset = Dataset::open(pack_multi_label(folder, 8));
+  const auto plans = []() -> std::optional<MicroBatchPlan> { throw DataError("no plan at all"); };
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_THROW(Loader(dataset, training_transforms(), plans, true, options_with(kManyThreads)),
+                 DataError);
   }
 }
 

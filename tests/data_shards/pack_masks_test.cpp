@@ -126,8 +126,14 @@ TEST(CocoMask, CompressedRunsEqualPycocotools) {
 
 TEST(CocoMask, BadRunsAreDataErrors) {
   cv::Mat region = cv::Mat::zeros(2, 3, CV_8UC1);
-  EXPECT_THAT(message_of<DataError>([&] { fill_runs({3, 4}, &region); }), HasSubstr("run 2 of 4 px"));
-  EXPECT_THAT(message_of<DataError>([&] { fill_runs({3, 2}, &region); }), HasSubstr("5 px together"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                fill_runs({3, 4}, &region);
+              }),
+              HasSubstr("run 2 of 4 px"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                fill_runs({3, 2}, &region);
+              }),
+              HasSubstr("5 px together"));
   EXPECT_THAT(message_of<DataError>([&] { fill_runs({-1, 7}, &region); }), HasSubstr("run 1"));
   EXPECT_THAT(message_of<DataError>([] { decompress_runs("1 2"); }), HasSubstr("character 2"));
   EXPECT_THAT(message_of<DataError>([] { decompress_runs("o"); }), HasSubstr("character 2"));
@@ -242,6 +248,11 @@ TEST(PackCoco, BadEntriesAreNamed) {
   };
   EXPECT_THAT(message("/annotations/1/category_id", 9),
               AllOf(HasSubstr("train.json: annotations[1] (id 2)"), HasSubstr("category_id 9")));
+  // Numbers that no integer holds.
+  EXPECT_THAT(
+      message("/annotations/1/image_id", 1e300),
+      AllOf(HasSubstr("annotations[1] (id 2): \"image_id\" is 1e+300"), HasSubstr("another type")));
+  EXPECT_THAT(message("/images/0/id", 7.5), HasSubstr("\"id\" is 7.5"));
   EXPECT_THAT(message("/annotations/1/image_id", 9),
               AllOf(HasSubstr("annotations[1] (id 2)"), HasSubstr("image_id 9")));
   EXPECT_THAT(message("/annotations/0/segmentation/0", {1, 2, 3, 4}),

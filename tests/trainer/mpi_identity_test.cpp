@@ -39,6 +39,9 @@ INSTANTIATE_TEST_SUITE_P(
                   false,
                   {"model.name=resnet18", "model.drop_rate=0.2", "train.precision=bf16",
                    "train.epochs=1", "model.batch_norm=precise", "model.batch_norm_samples=20"}},
+        ModelCase{"order_by_blocks",
+                  false,
+                  {"data.order=blocks", "data.block_samples=4", "data.window_blocks=3"}},
         ModelCase{"loss_scale_in_fp16", false, {"train.precision=fp16"}},
         ModelCase{"drop_path",
                   false,
@@ -80,8 +83,10 @@ TEST_F(IdentityFixture, BucketSizesAndLoaderThreadsDoNotMatter) {
 
 TEST_F(IdentityFixture, KilledAtRandomStepsAndContinuedByOtherNumbersOfWorkers) {
   make_data(false);
-  std::vector<std::string> overrides = {"model.drop_rate=0.3", "train.epochs=30",
-                                        "checkpoint.every_steps=4", "checkpoint.keep=2"};
+  std::vector<std::string> overrides = {"model.drop_rate=0.3",      "train.epochs=30",
+                                        "checkpoint.every_steps=4", "checkpoint.keep=2",
+                                        "data.order=blocks",        "data.block_samples=4",
+                                        "data.window_blocks=3"};
   ASSERT_NO_FATAL_FAILURE(run(2, {{"undisturbed", overrides}}));
   ASSERT_NO_FATAL_FAILURE(run_with_kills({"killed", overrides, 2}, 4, 60));
   EXPECT_EQ(traces_of("killed"), traces_of("undisturbed"));
