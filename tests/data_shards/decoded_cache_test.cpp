@@ -158,7 +158,7 @@ TEST(DecodedCache, ALaterRunDecodesNothing) {
   const auto dataset = pack_masks(folder);
   const DecodedCacheOptions options{folder.path() / "cache", 1 << 20};
   const Pixels expected = load(dataset, std::make_shared<DecodedCache>(dataset, options), 2);
-  const fs::path shard = dataset->directory() / dataset->shards()[0].file;
+  const fs::path shard = dataset->directory() / dataset->shard(0).file;
   fs::permissions(shard, fs::perms::owner_all);
   overwrite(shard, 0, std::string(fs::file_size(shard), 'x'));
   const auto cache = std::make_shared<DecodedCache>(dataset, options);
