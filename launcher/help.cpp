@@ -37,6 +37,12 @@ std::string value_name(const std::string& type) {
   return type == "bool" ? "" : "INT";
 }
 
+// gflags writes doubles with 17 digits.
+std::string default_of(const gflags::CommandLineFlagInfo& info) {
+  return info.type == "double" ? fmt::format("{}", std::stod(info.default_value))
+                               : info.default_value;
+}
+
 std::string flag_help(const FlagUse& use) {
   gflags::CommandLineFlagInfo info;
   gflags::GetCommandLineFlagInfo(use.name.c_str(), &info);
@@ -44,7 +50,7 @@ std::string flag_help(const FlagUse& use) {
   const std::string choices = join(use.choices, "|");
   const std::string value = name.empty() ? "" : "=" + (choices.empty() ? name : choices);
   std::string fact = use.default_text;
-  if (fact.empty()) fact = use.default_value.value_or(info.default_value);
+  if (fact.empty()) fact = use.default_value.value_or(default_of(info));
   const std::string note = use.is_required ? " (required)"
                            : fact.empty()  ? ""
                                            : fmt::format(" (default: {})", fact);
