@@ -26,10 +26,8 @@ void require_reasonable_size(int64_t width, int64_t height) {
   }
 }
 
+// Requires: a PNG, WebP or TIFF file; on other bytes OpenCV tries whatever it was built with.
 cv::Mat decode_by_opencv(std::string_view encoded) {
-  if (encoded.empty()) fail_decode("the file is empty");
-  // OpenCV tries whatever decoders it was built with on other bytes.
-  if (image_format(encoded).empty()) fail_decode("not a JPEG, PNG, WebP or TIFF file");
   const cv::Mat bytes(1, static_cast<int>(encoded.size()), CV_8UC1,
                       const_cast<char*>(encoded.data()));
   cv::Mat image;
@@ -92,7 +90,10 @@ ImageDecoder::~ImageDecoder() = default;
 
 void ImageDecoder::open(std::string_view encoded) {
   encoded_ = encoded;
-  is_jpeg_ = image_format(encoded) == "jpg";
+  if (encoded.empty()) fail_decode("the file is empty");
+  const std::string format = image_format(encoded);
+  if (format.empty()) fail_decode("not a JPEG, PNG, WebP or TIFF file");
+  is_jpeg_ = format == "jpg";
   if (is_jpeg_) {
     whole_.release();
     if (!jpeg_) jpeg_ = std::make_unique<JpegDecoder>();
@@ -100,7 +101,7 @@ void ImageDecoder::open(std::string_view encoded) {
     width_ = jpeg_->width();
     height_ = jpeg_->height();
     require_reasonable_size(width_, height_);
-  } else if (is_npy(encoded)) {
+  } else if (format == "npy") {
     const cv::Mat array = image_of_npy(encoded);
     require_reasonable_size(array.cols, array.rows);
     whole_ = array.type() == CV_8UC3 ? array : to_rgb(to_8_bit(array), false);
