@@ -8,8 +8,8 @@
 #include "base/rng.h"
 #include "bench/jpeg_cases.h"
 #include "bench/rendered_jpegs.h"
-#include "data_shards/decode.h"
-#include "data_shards/jpeg_restarts.h"
+#include "data_shards/decode/decode.h"
+#include "data_shards/decode/jpeg_restarts.h"
 
 namespace podium::data_shards {
 namespace {

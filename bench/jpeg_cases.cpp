@@ -5,8 +5,8 @@
 
 #include <cstdlib>
 
-#include "data_shards/decode.h"
-#include "data_shards/jpeg_errors.h"
+#include "data_shards/decode/decode.h"
+#include "data_shards/decode/jpeg_errors.h"
 
 namespace podium::data_shards {
 

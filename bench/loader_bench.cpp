@@ -12,11 +12,11 @@
 #include "base/rng.h"
 #include "bench/jpeg_cases.h"
 #include "bench/rendered_jpegs.h"
-#include "data_shards/augment_policy.h"
-#include "data_shards/decode.h"
-#include "data_shards/decoded_cache.h"
-#include "data_shards/loader.h"
-#include "data_shards/resample.h"
+#include "data_shards/transform/augment_policy.h"
+#include "data_shards/decode/decode.h"
+#include "data_shards/decode/decoded_cache.h"
+#include "data_shards/load/loader.h"
+#include "data_shards/pixels/resample.h"
 
 namespace podium::data_shards {
 namespace {

@@ -23,12 +23,12 @@
 #include <string>
 
 #include "base/error.h"
-#include "models/batch_norm.h"
+#include "models/layers/batch_norm.h"
 #include "models/registry.h"
-#include "models/weights.h"
-#include "trainer/device_module.h"
-#include "trainer/optimizer.h"
-#include "trainer/train_setup.h"
+#include "models/weights/weights.h"
+#include "distributed/device_module.h"
+#include "trainer/optimizers/optimizer.h"
+#include "trainer/run/train_setup.h"
 
 namespace podium {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "base/file.h"
 #include "base/rng.h"
-#include "data_shards/dataset.h"
-#include "data_shards/sample_reader.h"
+#include "data_shards/format/dataset.h"
+#include "data_shards/format/sample_reader.h"
 #include "tests/data_shards/synthetic_set.h"
 
 namespace podium::data_shards {

@@ -23,9 +23,9 @@
 
 #include "base/error.h"
 #include "models/registry.h"
-#include "trainer/checkpoint_writer.h"
-#include "trainer/communicator.h"
-#include "trainer/gradient_reducer.h"
+#include "trainer/record/checkpoint_writer.h"
+#include "distributed/communicator.h"
+#include "distributed/reduce/gradient_reducer.h"
 
 namespace podium::trainer {
 namespace {

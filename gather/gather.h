@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/rle.h"
-#include "gather/submission.h"
-#include "gather/thresholds.h"
+#include "gather/submit/submission.h"
+#include "gather/search/thresholds.h"
 
 namespace podium::gather {
 

@@ -10,11 +10,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "launcher/command_line.h"
-#include "launcher/help.h"
-#include "sweeps/exit_record.h"
-#include "sweeps/process_identity.h"
-#include "trainer/communicator.h"
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/help.h"
+#include "base/process/exit_record.h"
+#include "base/process/process_identity.h"
+#include "distributed/communicator.h"
 
 namespace podium::launcher {
 namespace {

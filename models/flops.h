@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "models/vision_model.h"
+#include "models/interface/vision_model.h"
 
 namespace podium::models {
 

@@ -8,9 +8,9 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "models/naming.h"
+#include "models/weights/naming.h"
 #include "models/registry.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 
 namespace podium::models {
 namespace {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "models/vision_model.h"
+#include "models/interface/vision_model.h"
 
 namespace podium::models {
 

@@ -7,17 +7,17 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "models/beit.h"
-#include "models/color_histogram.h"
-#include "models/cvt.h"
-#include "models/efficientnet.h"
-#include "models/fpn.h"
-#include "models/head.h"
-#include "models/init.h"
-#include "models/resnet.h"
-#include "models/swin.h"
-#include "models/tresnet.h"
-#include "models/vit.h"
+#include "models/backbones/beit.h"
+#include "models/backbones/color_histogram.h"
+#include "models/backbones/cvt.h"
+#include "models/backbones/efficientnet.h"
+#include "models/heads/fpn.h"
+#include "models/heads/head.h"
+#include "models/layers/init.h"
+#include "models/backbones/resnet.h"
+#include "models/backbones/swin.h"
+#include "models/backbones/tresnet.h"
+#include "models/backbones/vit.h"
 
 namespace podium::models {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "models/registry_entry.h"
-#include "models/vision_model.h"
+#include "models/interface/registry_entry.h"
+#include "models/interface/vision_model.h"
 
 namespace podium::models {
 

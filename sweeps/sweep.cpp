@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "sweeps/lease.h"
-#include "sweeps/signal_queue.h"
+#include "sweeps/trials/lease.h"
+#include "base/process/signal_queue.h"
 
 namespace podium::sweeps {
 namespace fs = std::filesystem;

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <string>
 
-#include "sweeps/executor.h"
-#include "sweeps/plan.h"
-#include "sweeps/summary.h"
+#include "sweeps/executors/executor.h"
+#include "sweeps/trials/plan.h"
+#include "sweeps/trials/summary.h"
 
 namespace podium::sweeps {
 

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/recipe.h"
-#include "data_shards/transforms.h"
+#include "base/recipe/recipe.h"
+#include "data_shards/transform/transforms.h"
 
 namespace podium::data_shards {
 

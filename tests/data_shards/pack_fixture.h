@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "data_shards/pack.h"
+#include "data_shards/pack/pack.h"
 #include "tests/message_of.h"
 
 namespace podium::data_shards {

@@ -11,10 +11,10 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "data_shards/dataset.h"
-#include "data_shards/dataset_files.h"
-#include "data_shards/set_index.h"
-#include "data_shards/set_index_writer.h"
+#include "data_shards/format/dataset.h"
+#include "data_shards/format/dataset_files.h"
+#include "data_shards/format/set_index.h"
+#include "data_shards/format/set_index_writer.h"
 
 namespace podium::data_shards {
 

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/subprocess.h"
+#include "base/process/subprocess.h"
 #include "base/text.h"
 
 namespace podium {

@@ -1,5 +1,5 @@
 // Any bytes as COCO JSON: refused, or a plan whose masks have the sizes that the file says.
-#include "data_shards/pack_plan.h"
+#include "data_shards/pack/pack_plan.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

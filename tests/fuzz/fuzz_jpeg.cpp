@@ -2,7 +2,7 @@
 // whole, in part and reduced.
 #include <algorithm>
 
-#include "data_shards/decode.h"
+#include "data_shards/decode/decode.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes as a .npy array: refused, or read as an image, a mask and numbers within its bytes.
-#include "data_shards/npy_format.h"
+#include "data_shards/format/npy_format.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes as samples.bin: refused, or every record is read within its bytes.
-#include "data_shards/set_index.h"
+#include "data_shards/format/set_index.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

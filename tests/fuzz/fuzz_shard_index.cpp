@@ -1,7 +1,7 @@
 // Any bytes as a shard's index and as its sample table: refused, or a table that is written again
 // and agrees with an index only when that is its own.
-#include "data_shards/dataset_files.h"
-#include "data_shards/shard_index.h"
+#include "data_shards/format/dataset_files.h"
+#include "data_shards/format/shard_index.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
 // Any bytes as a tar archive: refused, or every member lies within the file.
-#include "data_shards/tar_reader.h"
+#include "data_shards/format/tar_reader.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

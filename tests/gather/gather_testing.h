@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "gather/find_sets.h"
+#include "gather/sets/find_sets.h"
 #include "metrics/prediction_set.h"
 #include "tests/message_of.h"
 

@@ -6,13 +6,13 @@
 #include <cstdlib>
 
 #include "base/file.h"
-#include "models/batch_norm.h"
-#include "models/naming.h"
+#include "models/layers/batch_norm.h"
+#include "models/weights/naming.h"
 #include "models/registry.h"
 #include "parameter_rule.h"
 #include "parity_fixture.h"
 #include "tests/e2e/podium_fixture.h"
-#include "trainer/optimizer.h"
+#include "trainer/optimizers/optimizer.h"
 
 namespace podium::models::testing {
 namespace {

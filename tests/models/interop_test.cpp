@@ -11,7 +11,7 @@
 #include <fstream>
 
 #include "interop_case.h"
-#include "models/naming.h"
+#include "models/weights/naming.h"
 #include "models/registry.h"
 #include "parity_fixture.h"
 

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "parameter_rule.h"
 
 namespace podium::models::testing {

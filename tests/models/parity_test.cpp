@@ -9,9 +9,9 @@
 #include <fstream>
 #include <ostream>
 
-#include "models/batch_norm.h"
+#include "models/layers/batch_norm.h"
 #include "models/registry.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "parameter_rule.h"
 #include "parity_fixture.h"
 

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "models/registry.h"
-#include "models/weights.h"
+#include "models/weights/weights.h"
 #include "parameter_rule.h"
 #include "parity_fixture.h"
 #include "tests/message_of.h"

@@ -11,9 +11,9 @@
 #include <map>
 
 #include "base/error.h"
-#include "models/batch_norm.h"
-#include "models/head.h"
-#include "models/weights.h"
+#include "models/layers/batch_norm.h"
+#include "models/heads/head.h"
+#include "models/weights/weights.h"
 
 namespace podium::models {
 namespace {

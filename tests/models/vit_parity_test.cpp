@@ -12,11 +12,11 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "models/beit.h"
+#include "models/backbones/beit.h"
 #include "models/registry.h"
-#include "models/swin.h"
-#include "models/vit.h"
-#include "models/weights.h"
+#include "models/backbones/swin.h"
+#include "models/backbones/vit.h"
+#include "models/weights/weights.h"
 #include "parameter_rule.h"
 #include "parity_fixture.h"
 

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "sweeps/lease.h"
-#include "sweeps/process_identity.h"
+#include "sweeps/trials/lease.h"
+#include "base/process/process_identity.h"
 #include "tests/sweeps/sweep_fixture.h"
 
 namespace podium::sweeps {

@@ -22,13 +22,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/recipe.h"
+#include "base/recipe/recipe.h"
 #include "base/rng.h"
 #include "base/text.h"
-#include "data_shards/dataset.h"
-#include "data_shards/pack.h"
-#include "data_shards/splits.h"
-#include "trainer/train.h"
+#include "data_shards/format/dataset.h"
+#include "data_shards/pack/pack.h"
+#include "data_shards/plan/splits.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

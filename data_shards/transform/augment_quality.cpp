@@ -1,0 +1,142 @@
+// The ops `clahe`, `gaussian_blur` and `jpeg_artifacts`.
+#include "data_shards/transform/augment_quality.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <vector>
+
+#include "base/error.h"
+#include "data_shards/transform/transform_entry.h"
+
+namespace podium::data_shards {
+
+void equalize_locally(double clip_limit, int tiles, cv::Mat* image) {
+  cv::Mat lab;
+  cv::cvtColor(*image, lab, cv::COLOR_RGB2Lab);
+  std::vector<cv::Mat> planes;
+  cv::split(lab, planes);
+  cv::createCLAHE(clip_limit, {tiles, tiles})->apply(planes[0], planes[0]);
+  cv::merge(planes, lab);
+  cv::cvtColor(lab, *image, cv::COLOR_Lab2RGB);
+}
+
+void blur(int kernel_px, double sigma_px, cv::Mat* image) {
+  cv::Mat result;
+  cv::GaussianBlur(*image, result, {kernel_px, kernel_px}, sigma_px, sigma_px,
+                   cv::BORDER_REFLECT_101);
+  *image = result;
+}
+
+void compress_as_jpeg(int quality, cv::Mat* image) {
+  cv::Mat swapped;
+  cv::cvtColor(*image, swapped, cv::COLOR_RGB2BGR);
+  std::vector<uint8_t> bytes;
+  if (!cv::imencode(".jpg", swapped, bytes, {cv::IMWRITE_JPEG_QUALITY, quality})) {
+    throw InternalError(
+        fmt::format("cannot encode an image of {} x {} px as JPEG", image->cols, image->rows));
+  }
+  cv::cvtColor(cv::imdecode(bytes, cv::IMREAD_COLOR), *image, cv::COLOR_BGR2RGB);
+}
+
+namespace {
+
+// Appends a change of pixels with probability p.
+class PixelOp : public TransformOp {
+ public:
+  explicit PixelOp(const OpSpec& spec) : p_(spec.get_float("p")) {}
+  void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
+    const bool is_chosen = rng->bernoulli(p_);
+    std::function<void(cv::Mat*)> change = draw(rng);
+    if (!is_chosen) return;
+    steps->push_back({.kind = StepKind::kPixels, .size = *size, .pixels = std::move(change)});
+  }
+
+ private:
+  virtual std::function<void(cv::Mat*)> draw(Rng* rng) const = 0;
+  double p_;
+};
+
+class Clahe : public PixelOp {
+ public:
+  explicit Clahe(const OpSpec& spec)
+      : PixelOp(spec),
+        clip_limit_(range_of(spec, "clip_limit")),
+        tiles_(static_cast<int>(spec.get_int("tiles"))) {}
+
+ private:
+  std::function<void(cv::Mat*)> draw(Rng* rng) const override {
+    const double limit = rng->uniform(clip_limit_.first, clip_limit_.second);
+    return [limit, tiles = tiles_](cv::Mat* image) { equalize_locally(limit, tiles, image); };
+  }
+  std::pair<double, double> clip_limit_;
+  int tiles_;
+};
+
+class GaussianBlur : public PixelOp {
+ public:
+  explicit GaussianBlur(const OpSpec& spec)
+      : PixelOp(spec),
+        kernel_px_(static_cast<int>(spec.get_int("kernel"))),
+        sigma_px_(range_of(spec, "sigma")) {
+    if (kernel_px_ % 2 == 0)
+      fail_op(spec, fmt::format("kernel is {}; give an odd number", kernel_px_));
+  }
+
+ private:
+  std::function<void(cv::Mat*)> draw(Rng* rng) const override {
+    const double sigma = rng->uniform(sigma_px_.first, sigma_px_.second);
+    return [sigma, kernel = kernel_px_](cv::Mat* image) { blur(kernel, sigma, image); };
+  }
+  int kernel_px_;
+  std::pair<double, double> sigma_px_;
+};
+
+class JpegArtifacts : public PixelOp {
+ public:
+  explicit JpegArtifacts(const OpSpec& spec) : PixelOp(spec), quality_(range_of(spec, "quality")) {}
+
+ private:
+  std::function<void(cv::Mat*)> draw(Rng* rng) const override {
+    const int low = static_cast<int>(quality_.first), high = static_cast<int>(quality_.second);
+    const int quality = low + pick(rng, high - low + 1);
+    return [quality](cv::Mat* image) { compress_as_jpeg(quality, image); };
+  }
+  std::pair<double, double> quality_;
+};
+
+Schema clahe_schema() {
+  Schema schema = probability_schema(0.5);
+  add_list(&schema, FieldType::kFloatList, "clip_limit", {1.0, 4.0}, "", 1e-3, 1e3,
+           "Highest bin of a tile's histogram, as a multiple of the mean bin: [low, high].");
+  schema.add_int("tiles", 8, "tiles", 1, 256, "Tiles along each side.");
+  return schema;
+}
+Schema gaussian_blur_schema() {
+  Schema schema = probability_schema(0.5);
+  schema.add_int("kernel", 5, "px", 1, 255, "Width and height of the kernel, odd.");
+  add_list(&schema, FieldType::kFloatList, "sigma", {0.1, 2.0}, "px", 1e-3, 1e3,
+           "Standard deviation: [low, high].");
+  return schema;
+}
+Schema jpeg_schema() {
+  Schema schema = probability_schema(0.5);
+  add_list(&schema, FieldType::kFloatList, "quality", {40.0, 95.0}, "", 1, 100,
+           "Quality on libjpeg's scale, whole numbers: [low, high].");
+  return schema;
+}
+
+}  // namespace
+
+std::vector<TransformEntry> quality_entries() {
+  return {
+      {{"clahe", "Local contrast: CLAHE of the lightness.", clahe_schema()}, &make<Clahe>},
+      {{"gaussian_blur", "Gaussian blur.", gaussian_blur_schema()}, &make<GaussianBlur>},
+      {{"jpeg_artifacts", "Through a JPEG of lower quality.", jpeg_schema()}, &make<JpegArtifacts>},
+  };
+}
+
+}  // namespace podium::data_shards

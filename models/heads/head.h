@@ -1,0 +1,35 @@
+// Heads for any backbone: those that attend to its feature map, and those that predict maps from
+// its pyramid. Read next: classifier.h, ml_decoder.h, q2l.h, fpn.h.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/interface/vision_model.h"
+
+namespace podium::models {
+
+// Shapes: map (B, C, h, w) of any size -> logits (B, K).
+class MapHead : public torch::nn::Module {
+ public:
+  virtual torch::Tensor forward(const torch::Tensor& map) = 0;
+};
+
+// "linear", "ml_decoder", ..
+const std::vector<std::string>& list_heads();
+// Errors: UsageError for an unknown name or an option out of range, with what is allowed.
+void check_head_options(const ModelOptions& options);
+// Of a classifier's backbone with this head.
+ModelTask task_of_head(const std::string& head);
+// Whether it reads the map behind the backbone's last norm, as published.
+bool reads_normed_map(const std::string& head);
+// `body` with the head options.head: the same module, or one around it.
+// Requires: the body was built with num_classes 0, for a segmentation head with is_encoder; the
+// head is not linear. Errors: UsageError when the model brings its own head.
+std::shared_ptr<VisionModel> put_head_on(std::shared_ptr<VisionModel> body,
+                                         const ModelOptions& options);
+
+}  // namespace podium::models

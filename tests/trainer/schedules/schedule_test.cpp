@@ -1,0 +1,53 @@
+// Proves that schedules equal torch 2.11.0's and timm 1.0.31's schedulers (cases.json, 1e-15) and
+// stay defined past their end.
+#include "trainer/schedules/schedule.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "data_optim/cases.h"
+
+namespace podium::trainer {
+namespace {
+
+TEST(Schedule, EqualsTorchAndTimmAtEveryStep) {
+  for (const nlohmann::json& test : testing::cases().at("schedules")) {
+    SCOPED_TRACE(test.at("source").get<std::string>());
+    const nlohmann::json& given = test.at("options");
+    const ScheduleOptions options{.name = given.at("name"),
+                                  .base_lr = given.at("base_lr"),
+                                  .min_lr = given.at("min_lr"),
+                                  .warmup_steps = given.at("warmup_steps"),
+                                  .warmup_lr = given.at("warmup_lr"),
+                                  .total_steps = given.at("total_steps")};
+    const auto wanted = test.at("lr").get<std::vector<double>>();
+    for (size_t step = 0; step < wanted.size(); ++step) {
+      EXPECT_NEAR(learning_rate(options, static_cast<int64_t>(step)), wanted[step], 1e-15) << step;
+    }
+  }
+}
+
+TEST(Schedule, EndsAtTheMinimumAndStaysThere) {
+  ScheduleOptions options;
+  options.min_lr = 1e-5;
+  options.total_steps = 10;
+  EXPECT_NEAR(learning_rate(options, 10), 1e-5, 1e-18);
+  EXPECT_NEAR(learning_rate(options, 25), 1e-5, 1e-18);
+  options.warmup_steps = 10;
+  EXPECT_EQ(learning_rate(options, 10), options.base_lr);
+}
+
+TEST(Schedule, UnknownNameNamesTheNearest) {
+  ScheduleOptions options;
+  options.name = "cosin";
+  try {
+    learning_rate(options, 0);
+    FAIL() << "no error";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("did you mean \"cosine\""));
+  }
+}
+
+}  // namespace
+}  // namespace podium::trainer
