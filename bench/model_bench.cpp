@@ -28,7 +28,9 @@
 #include "models/weights/weights.h"
 #include "distributed/device_module.h"
 #include "trainer/optimizers/optimizer.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/process_setup.h"
+#include "trainer/run/train.h"
+#include "distributed/world/load_device_module.h"
 
 namespace podium {
 namespace {
@@ -73,7 +75,7 @@ class Bench {
   explicit Bench(const Flags& flags)
       : device_(flags.at("device")), is_training_(flags.at("mode") == "train") {
     if (device_.is_cuda()) {
-      module_ = trainer::load_device_module();
+      module_ = load_device_module();
       if (module_ == nullptr) throw UsageError("model_bench: --device=cuda finds no device");
     }
     if (device_.is_cpu()) trainer::keep_freed_memory();
@@ -144,7 +146,7 @@ class Bench {
 
   torch::Device device_;
   bool is_training_;
-  trainer::DeviceModule* module_ = nullptr;
+  DeviceModule* module_ = nullptr;
   std::shared_ptr<models::VisionModel> model_;
   std::vector<models::BatchNorm2dImpl*> norms_;
   std::unique_ptr<trainer::Optimizer> optimizer_;

@@ -26,6 +26,9 @@
 #include "trainer/record/checkpoint_writer.h"
 #include "distributed/communicator.h"
 #include "distributed/reduce/gradient_reducer.h"
+#include "distributed/world/world.h"
+#include "trainer/step/run_position.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 namespace {
@@ -247,7 +250,7 @@ int main(int argc, char** argv) {
     podium::trainer::run(argv[1], argv[2], std::stoi(argv[3]));
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
-    podium::trainer::abort_workers(static_cast<int>(error.exit_code()));
+    podium::abort_workers(static_cast<int>(error.exit_code()));
     return static_cast<int>(error.exit_code());
   }
   return 0;

@@ -1,6 +1,7 @@
-# podium_room(NAME [TORCH] [LINK libs...]): a static library from every .cpp of the current folder.
+# podium_room(NAME [TORCH] [FOLDERS dirs...] [LINK libs...]): a static library from every .cpp of the current folder, or of some of its
+# folders.
 # podium_room_tests(ROOM [TORCH] [TIMEOUT s] [SOURCES ...] [LINK libs...] [LABELS ...] [ENVIRONMENT NAME=VALUE]): one GoogleTest
-# binary of tests/ROOM/*_test.cpp; a case may take 300 s unless TIMEOUT says otherwise.
+# binary of the *_test.cpp of tests/ROOM and its folders; a case may take 300 s unless TIMEOUT says otherwise.
 #
 # Two precompiled headers serve all: podium_pch (standard library, fmt, JSON) and podium_torch_pch (libtorch besides).
 
@@ -26,8 +27,13 @@ function(_podium_use_pch target is_torch)
 endfunction()
 
 function(podium_room name)
-  cmake_parse_arguments(ARG "TORCH" "" "LINK" ${ARGN})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  cmake_parse_arguments(ARG "TORCH" "" "FOLDERS;LINK" ${ARGN})
+  if(NOT ARG_FOLDERS)
+    set(ARG_FOLDERS .)
+  endif()
+  list(TRANSFORM ARG_FOLDERS PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
+  list(TRANSFORM ARG_FOLDERS APPEND "/*.cpp")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${ARG_FOLDERS})
   list(FILTER sources EXCLUDE REGEX "/(main|[a-z_]*_cuda)\\.cpp$")
   add_library(podium_${name} STATIC ${sources})
   _podium_use_pch(podium_${name} "${ARG_TORCH}")
@@ -40,7 +46,7 @@ function(podium_room_tests name)
     set(ARG_TIMEOUT 300)
   endif()
   if(NOT ARG_SOURCES)
-    file(GLOB ARG_SOURCES CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
+    file(GLOB_RECURSE ARG_SOURCES CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
   endif()
   if(NOT ARG_LABELS)
     set(ARG_LABELS unit)
@@ -50,10 +56,18 @@ function(podium_room_tests name)
   endif()
   add_executable(test_${name} ${ARG_SOURCES})
   _podium_use_pch(test_${name} "${ARG_TORCH}")
+  target_include_directories(test_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
   target_link_libraries(test_${name} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
   target_compile_definitions(test_${name} PRIVATE
     PODIUM_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data" PODIUM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
     PODIUM_BINARY="$<TARGET_FILE_DIR:podium>/podium")
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENVIRONMENT}")
+endfunction()
+
+# A driver of tests over several ranks knows mpirun and mpi_worker (tests/distributed), and has the worker built.
+function(podium_uses_mpi_worker driver)
+  target_compile_definitions(${driver} PRIVATE
+    PODIUM_MPIRUN="${MPIEXEC_EXECUTABLE}" PODIUM_MPI_WORKER="$<TARGET_FILE:mpi_worker>")
+  add_dependencies(${driver} mpi_worker)
 endfunction()

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-namespace podium::trainer {
+namespace podium {
 
 // Calls `move` with uint8 buffers that hold the bytes of the tensors in order (at most about
 // `max_bytes` each, or one tensor), then writes the buffers back into the tensors. Tensors may have
@@ -39,4 +39,4 @@ inline void move_packed(const std::vector<at::Tensor>& tensors,
   }
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

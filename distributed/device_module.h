@@ -12,7 +12,7 @@
 
 #include "distributed/communicator.h"
 
-namespace podium::trainer {
+namespace podium {
 
 struct DeviceInfo {
   std::string name;  // "NVIDIA H100 80GB HBM3"
@@ -66,17 +66,7 @@ class DeviceModule {
                                                           std::chrono::milliseconds timeout) = 0;
 };
 
-// The module, loaded at the first call; nullptr where there is no device. Looked up beside the
-// binary, or in PODIUM_CUDA_MODULE. Errors: UsageError when there is a device but the module or a
-// library it needs cannot be loaded.
-DeviceModule* load_device_module();
-// A copy stream of a GPU; null for a CPU.
-std::unique_ptr<CopyStream> make_copy_stream(torch::Device device);
-// Devices that the driver shows (CUDA_VISIBLE_DEVICES is heeded); 0 without a driver. Cheap: loads
-// the driver only.
-int count_driver_devices();
-
 // Name of the module's only entry, of type DeviceModule*(). It belongs to the module.
 inline constexpr const char* kDeviceModuleEntry = "podium_device_module";
 
-}  // namespace podium::trainer
+}  // namespace podium

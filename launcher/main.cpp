@@ -15,6 +15,7 @@
 #include "base/process/exit_record.h"
 #include "base/process/process_identity.h"
 #include "distributed/communicator.h"
+#include "distributed/world/world.h"
 
 namespace podium::launcher {
 namespace {
@@ -47,7 +48,7 @@ int end_with(ExitCode code, const std::string& message) {
   fmt::print(stderr, "{}podium: {}\n", prefix, message);
   write_exit_record(number, message);
   // The other workers would wait for this one; after an interruption all end by themselves.
-  if (code != ExitCode::kInterrupted) trainer::abort_workers(number);
+  if (code != ExitCode::kInterrupted) abort_workers(number);
   return number;
 }
 

@@ -5,7 +5,7 @@
 
 #include <array>
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 constexpr std::array<int, 4> kSignals = {SIGTERM, SIGUSR1, SIGUSR2, SIGINT};
@@ -35,4 +35,4 @@ StopSignals::~StopSignals() {
 
 int StopSignals::received() const { return received_signal; }
 
-}  // namespace podium::trainer
+}  // namespace podium

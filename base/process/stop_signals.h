@@ -2,7 +2,7 @@
 // ranks agree on.
 #pragma once
 
-namespace podium::trainer {
+namespace podium {
 
 // While it lives, SIGTERM, SIGUSR1, SIGUSR2 and the first SIGINT are remembered instead of ending
 // the process. One at a time.
@@ -17,4 +17,4 @@ class StopSignals {
   int received() const;
 };
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
 
 namespace podium::data_shards {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data_shards/format/dataset.h"
-#include "data_shards/pack/pack.h"
+#include "data_shards/format/bad_sample.h"
 
 namespace podium::data_shards {
 

@@ -11,7 +11,8 @@
 
 #include "data_shards/format/dataset.h"
 #include "data_shards/decode/decoded_cache.h"
-#include "data_shards/pack/pack.h"
+#include "data_shards/format/bad_sample.h"
+#include "data_shards/load/batch.h"
 #include "data_shards/format/sample_reader.h"
 #include "data_shards/plan/sampler.h"
 #include "data_shards/transform/transforms.h"

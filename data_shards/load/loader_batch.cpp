@@ -20,7 +20,7 @@
 #include "base/text.h"
 #include "data_shards/decode/cached_image.h"
 #include "data_shards/format/dataset_files.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
 
 namespace podium::data_shards {
 namespace {

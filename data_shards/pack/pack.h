@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "base/rle.h"
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
+#include "data_shards/format/bad_sample.h"
 
 namespace podium::data_shards {
 
@@ -61,11 +62,6 @@ struct PackOptions {
   std::string group_column;                   // CSVs: samples of a group stay in one fold
   std::string mask_member = "mask.png";       // webdataset: the member that holds the mask
   std::optional<Task> task;                   // npy, webdataset: where no label tells it
-};
-
-struct BadSample {
-  std::string place;  // "labels.csv:43" or a path
-  std::string reason;
 };
 
 struct PackResult {

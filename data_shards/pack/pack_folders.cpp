@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/inspect_image.h"
 #include "data_shards/pack/pack_plan.h"
 
 namespace podium::data_shards {

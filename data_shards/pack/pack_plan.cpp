@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
 #include "data_shards/format/tar_format.h"
 
 namespace podium::data_shards {

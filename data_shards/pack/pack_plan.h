@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <opencv2/core/mat.hpp>
 #include <string>
 #include <vector>
 
 #include "data_shards/pack/pack.h"
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
+#include "data_shards/format/bad_sample.h"
 
 namespace podium::data_shards {
 

@@ -12,7 +12,8 @@
 #include "data_shards/decode/exif.h"
 #include "data_shards/decode/jpeg_restarts.h"
 #include "data_shards/format/npy_format.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
+#include "data_shards/decode/inspect_image.h"
 #include "data_shards/pack/pack_rewrite.h"
 #include "data_shards/format/tar_format.h"
 

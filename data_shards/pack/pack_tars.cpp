@@ -16,7 +16,8 @@
 #include "base/text.h"
 #include "data_shards/format/dataset_files.h"
 #include "data_shards/format/mapped_file.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
+#include "data_shards/decode/inspect_image.h"
 #include "data_shards/format/tar_reader.h"
 
 namespace podium::data_shards {

@@ -10,7 +10,8 @@
 #include "base/parallel.h"
 #include "data_shards/format/dataset_files.h"
 #include "data_shards/format/mapped_file.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
+#include "data_shards/decode/inspect_image.h"
 #include "data_shards/pack/pack_tars.h"
 #include "data_shards/format/tar_reader.h"
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <numbers>
 
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
 #include "data_shards/transform/transform_entry.h"
 
 namespace podium::data_shards {

@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "data_shards/decode/decode.h"
 #include "data_shards/pixels/resample.h"
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
 
 namespace podium::data_shards {
 

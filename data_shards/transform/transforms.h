@@ -13,7 +13,6 @@
 
 #include "base/recipe/recipe.h"
 #include "base/rng.h"
-#include "data_shards/load/batch.h"
 
 namespace podium::data_shards {
 

@@ -13,7 +13,7 @@
 #include "distributed/cuda/nccl_communicator_cuda.h"
 #include "distributed/device_module.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 class CudaCopyStream : public CopyStream {
@@ -92,9 +92,9 @@ class CudaModule : public DeviceModule {
 };
 
 }  // namespace
-}  // namespace podium::trainer
+}  // namespace podium
 
-extern "C" __attribute__((visibility("default"))) podium::trainer::DeviceModule*
+extern "C" __attribute__((visibility("default"))) podium::DeviceModule*
 podium_device_module() {
   static podium::trainer::CudaModule module;
   return &module;

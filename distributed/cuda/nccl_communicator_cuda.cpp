@@ -21,7 +21,7 @@
 #include "base/error.h"
 #include "distributed/communicator_pack.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using std::chrono::milliseconds;
@@ -230,4 +230,4 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<ControlChan
   return std::make_unique<NcclCommunicator>(std::move(control), device_index, timeout);
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -6,7 +6,7 @@
 
 #include "distributed/device_module.h"
 
-namespace podium::trainer {
+namespace podium {
 
 // One device per rank; CPU tensors and bytes go through `control`. Collective: blocks until all
 // ranks are connected. Errors: DistributedError.
@@ -14,4 +14,4 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<ControlChan
                                                      int device_index,
                                                      std::chrono::milliseconds timeout);
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "distributed/mpi/mpi_backend_session.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using at::Tensor;
@@ -303,4 +303,4 @@ MpiBackend::WorkPtr MpiBackend::recv(Tensors& tensors, int source, int tag) {
                  false);
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -10,7 +10,7 @@
 #include "distributed/mpi/mpi_backend_engine.h"
 #include "distributed/mpi/mpi_backend_tree.h"
 
-namespace podium::trainer {
+namespace podium {
 
 // Operations run in the order of the calls on one thread; each call returns at once with a Work
 // that has a future. Collective: all ranks call the same operations in the same order. Errors:
@@ -69,4 +69,4 @@ class MpiBackend : public c10d::Backend {
   std::vector<TreeLevel> levels_;  // of tree_allreduce
 };
 
-}  // namespace podium::trainer
+}  // namespace podium

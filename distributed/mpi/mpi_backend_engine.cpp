@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "distributed/mpi/mpi_backend_session.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -357,4 +357,4 @@ void MpiEngine::fail(std::exception_ptr error) {
   for (auto& operation : queued) operation->work->complete(error);
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -20,7 +20,7 @@
 #include <torch/csrc/distributed/c10d/Work.hpp>
 #include <vector>
 
-namespace podium::trainer {
+namespace podium {
 
 // The result of an operation. wait() rethrows the DistributedError of a failed one.
 class MpiWork : public c10d::Work {
@@ -130,4 +130,4 @@ class MpiEngine {
   std::thread thread_;
 };
 
-}  // namespace podium::trainer
+}  // namespace podium

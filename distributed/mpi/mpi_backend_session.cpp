@@ -9,9 +9,8 @@
 #include <mutex>
 
 #include "base/error.h"
-#include "distributed/communicator.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 std::mutex session_mutex;
@@ -74,11 +73,11 @@ MpiSession::~MpiSession() {
   MPI_Finalize();
 }
 
-void abort_workers(int exit_code) {
+void MpiSession::abort(int exit_code) {
   if (!is_initialised() || is_finalised()) return;
   std::fflush(nullptr);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);  // MPI_Abort may return when it could not reach the launcher
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

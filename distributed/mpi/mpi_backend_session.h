@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-namespace podium::trainer {
+namespace podium {
 
 // Errors: DistributedError "WHAT: MPI's text" when `code` is not MPI_SUCCESS.
 void check_mpi(int code, const std::string& what);
@@ -26,10 +26,13 @@ class MpiSession {
   // After a failure: the destructor leaves MPI as it is.
   void mark_broken() { is_broken_ = true; }
 
+  // Ends all workers with this exit code and does not return; does nothing when MPI is not up.
+  static void abort(int exit_code);
+
  private:
   MpiSession();
   bool is_owner_ = false;
   bool is_broken_ = false;
 };
 
-}  // namespace podium::trainer
+}  // namespace podium

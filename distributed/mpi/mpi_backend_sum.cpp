@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 constexpr int64_t kBlock = 64;    // a fixed trip count lets the compiler use vectors
@@ -54,4 +54,4 @@ void sum_rows(const std::vector<at::Tensor>& rows, const at::Tensor& output, dou
   output.copy_(rows[0] * scale);
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

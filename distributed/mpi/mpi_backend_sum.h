@@ -5,7 +5,7 @@
 
 #include <vector>
 
-namespace podium::trainer {
+namespace podium {
 
 // output (n) = scale * (((rows[0] + rows[1]) + (rows[2] + rows[3])) + ...), rows (n) each, all
 // contiguous; the rows are used up, and one of them may be `output`. Requires: a power of two of
@@ -13,4 +13,4 @@ namespace podium::trainer {
 // thread, so that the cores remain with the backward pass it overlaps with.
 void sum_rows(const std::vector<at::Tensor>& rows, const at::Tensor& output, double scale);
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -14,7 +14,7 @@
 #include "distributed/mpi/mpi_backend_session.h"
 #include "distributed/mpi/mpi_backend_sum.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using at::Tensor;
@@ -117,4 +117,4 @@ std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scal
   return stages;
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -9,7 +9,7 @@
 
 #include "distributed/mpi/mpi_backend_engine.h"
 
-namespace podium::trainer {
+namespace podium {
 
 // Ranks that sum among themselves; a power of two, in the order of the leaves.
 struct TreeLevel {
@@ -39,4 +39,4 @@ std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scal
                                              const std::vector<TreeLevel>& levels,
                                              ReceiveBuffer& buffer);
 
-}  // namespace podium::trainer
+}  // namespace podium

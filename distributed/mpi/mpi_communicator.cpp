@@ -19,7 +19,7 @@
 #include "distributed/mpi/mpi_backend.h"
 #include "distributed/mpi/mpi_backend_session.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 int read_int(const char* name, int fallback) {
@@ -205,4 +205,4 @@ std::unique_ptr<ControlChannel> make_mpi_control_channel(std::chrono::millisecon
   return std::make_unique<MpiControlChannel>(timeout);
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

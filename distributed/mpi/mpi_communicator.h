@@ -8,7 +8,7 @@
 #include "distributed/communicator.h"
 #include "distributed/device_module.h"
 
-namespace podium::trainer {
+namespace podium {
 
 // What the launcher's environment variables say. Order: Open MPI's mpirun, then srun with PMIx.
 struct WorkerEnvironment {
@@ -24,4 +24,4 @@ std::unique_ptr<Communicator> make_mpi_communicator(std::chrono::milliseconds ti
 // The same world as the CPU side of a GPU world.
 std::unique_ptr<ControlChannel> make_mpi_control_channel(std::chrono::milliseconds timeout);
 
-}  // namespace podium::trainer
+}  // namespace podium

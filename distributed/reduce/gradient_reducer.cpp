@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "distributed/reduce/gradient_reducer_tree.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using torch::autograd::variable_list;
@@ -296,9 +296,6 @@ GradientReducer::GradientReducer(std::vector<torch::Tensor> parameters, Communic
     : impl_(std::make_unique<Impl>(std::move(parameters), communicator, options)) {}
 GradientReducer::~GradientReducer() = default;
 
-int64_t GradientReducer::num_leaves() const {
-  return impl_->options.logical_workers * impl_->options.grad_accum_steps;
-}
 int64_t GradientReducer::first_leaf() const {
   return impl_->communicator.rank() * impl_->num_local_leaves;
 }
@@ -308,4 +305,4 @@ void GradientReducer::begin_leaf(int64_t local_leaf) { impl_->begin_leaf(local_l
 void GradientReducer::end_leaf() { impl_->end_leaf(); }
 void GradientReducer::finish_step() { impl_->finish_step(); }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -9,10 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/batch_norm.h"
 #include "distributed/communicator.h"
 
-namespace podium::trainer {
+namespace podium {
 
 enum class Reduction {
   kTree,       // same bits for any number of workers dividing logical_workers
@@ -28,9 +27,13 @@ struct GradientReducerOptions {
 
 // Use, per optimizer step:
 //   reducer.begin_step();
-//   for (leaf = 0; leaf < reducer.num_local_leaves(); ++leaf) { reducer.begin_leaf(leaf); forward;
-//   backward; reducer.end_leaf(); } reducer.finish_step();   // parameter.grad() = mean over all
-//   leaves, equal on all ranks
+//   for (leaf = 0; leaf < reducer.num_local_leaves(); ++leaf) {
+//     reducer.begin_leaf(leaf);
+//     // forward and backward of this rank's leaf
+//     reducer.end_leaf();
+//   }
+//   reducer.finish_step();
+// Then parameter.grad() is the mean over all leaves, equal on all ranks.
 // Rank r runs the logical workers [r * L / W, (r + 1) * L / W), each with grad_accum_steps leaves,
 // one after another. Within a rank partial sums are kept by carry accumulation; across ranks each
 // bucket goes through all-to-all, ordered tree sum and all-gather, started from autograd hooks of
@@ -44,7 +47,6 @@ class GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  int64_t num_leaves() const;        // L * grad_accum_steps, over all ranks
   int64_t first_leaf() const;        // of this rank
   int64_t num_local_leaves() const;  // of this rank
   void begin_step();
@@ -57,26 +59,4 @@ class GradientReducer {
   std::unique_ptr<Impl> impl_;
 };
 
-// The same tree for batch-norm statistics: collect() after each leaf's forward, finish() once per
-// step updates the running statistics of every norm identically on all ranks; finish_precise() puts
-// the statistics of these leaves in their place.
-class NormReducer {
- public:
-  NormReducer(std::vector<models::BatchNorm2dImpl*> norms, Communicator& communicator,
-              GradientReducerOptions options);
-  ~NormReducer();
-  void collect();
-  void finish();
-  void finish_precise();
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
-// Tree sum of one double per leaf (the loss), equal on all ranks. `local` holds this rank's leaves
-// in order.
-double tree_sum(const std::vector<double>& local, Communicator& communicator,
-                const GradientReducerOptions& options);
-
-}  // namespace podium::trainer
+}  // namespace podium

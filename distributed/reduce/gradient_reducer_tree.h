@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace podium::trainer {
+namespace podium {
 
 // Merges values pairwise in order: ((0 + 1) + (2 + 3)) + ... . What is left over when the count is
 // no power of two is merged from the right: 0..3, 4..5 and 6 become 0..3 + (4..5 + 6).
@@ -89,4 +89,4 @@ T merge_ranks(std::vector<T> partials, typename TreeStack<T>::Merge merge) {
   return stack.finish();
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "gather/gather.h"
+#include "gather/outcome/gather_options.h"
 #include "gather/sets/join.h"
 
 namespace podium::gather {

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "gather/search/ensemble.h"
-#include "gather/gather.h"
+#include "gather/outcome/gather_options.h"
 #include "gather/sets/join.h"
-#include "gather/report/loss_curves.h"
+#include "gather/outcome/loss_curves.h"
 #include "gather/search/scoring.h"
 
 namespace podium::gather {

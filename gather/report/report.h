@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "gather/gather.h"
+#include "gather/outcome/gather_options.h"
 #include "gather/sets/join.h"
 #include "gather/outcome/outcome.h"
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gather/report/loss_curves.h"
+#include "gather/outcome/loss_curves.h"
 
 namespace podium::gather {
 

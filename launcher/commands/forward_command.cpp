@@ -6,7 +6,7 @@
 #include "launcher/cli/command_line.h"
 #include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
-#include "models/forward_file.h"
+#include "models/weights/forward_file.h"
 #include "models/heads/head.h"
 #include "models/weights/naming.h"
 #include "models/registry.h"

@@ -14,7 +14,12 @@
 #include "launcher/cli/flags.h"
 #include "launcher/supervise/supervisor.h"
 #include "distributed/device_module.h"
-#include "trainer/record/rerun.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "distributed/world/load_device_module.h"
+#include "trainer/record/run_record.h"
+#include "trainer/record/rerun_inputs.h"
+#include "trainer/record/rerun_compare.h"
+#include "trainer/record/rerun_report.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
 
@@ -72,7 +77,7 @@ class EpochWatch {
 
 // "cpu" or "cuda": what was asked for, else what the run used.
 std::string device_kind(const Invocation& invocation, const RunRecord& record) {
-  const bool has_gpu = trainer::count_driver_devices() > 0;
+  const bool has_gpu = count_driver_devices() > 0;
   if (invocation.has("device") && FLAGS_device != "auto") return FLAGS_device;
   if (invocation.has("device")) return has_gpu ? "cuda" : "cpu";
   const std::string device = record.manifest.at("starts").back().at("device");

@@ -11,6 +11,9 @@
 #include "launcher/cli/flags.h"
 #include "base/process/exit_record.h"
 #include "trainer/run/train.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "trainer/run/predict.h"
 
 namespace podium::launcher {
 namespace {

@@ -6,7 +6,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "base/text.h"
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
 
 namespace podium::launcher {
 namespace {

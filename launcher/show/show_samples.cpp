@@ -15,7 +15,8 @@
 #include "data_shards/plan/sampler.h"
 #include "launcher/show/show_grid.h"
 #include "trainer/recipe/recipe_schema.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/data_setup.h"
 
 namespace podium::launcher {
 namespace {

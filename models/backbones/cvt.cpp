@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "models/weights/naming.h"
-#include "models/heads/pyramid.h"
+#include "models/interface/name_rules.h"
+#include "models/layers/halve_map.h"
 
 namespace podium::models {
 namespace {

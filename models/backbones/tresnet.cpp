@@ -4,9 +4,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "models/weights/naming.h"
+#include "models/interface/name_rules.h"
 #include "models/layers/transformer_layers.h"
-#include "models/weights/weights.h"
 
 namespace podium::models {
 namespace {

@@ -2,21 +2,14 @@
 // its pyramid. Read next: classifier.h, ml_decoder.h, q2l.h, fpn.h.
 #pragma once
 
-#include <torch/nn/module.h>
-
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "models/interface/map_head.h"
 #include "models/interface/vision_model.h"
 
 namespace podium::models {
-
-// Shapes: map (B, C, h, w) of any size -> logits (B, K).
-class MapHead : public torch::nn::Module {
- public:
-  virtual torch::Tensor forward(const torch::Tensor& map) = 0;
-};
 
 // "linear", "ml_decoder", ..
 const std::vector<std::string>& list_heads();

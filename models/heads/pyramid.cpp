@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "models/layers/halve_map.h"
 
 namespace podium::models {
 namespace {
@@ -15,15 +16,6 @@ constexpr double kNormEps = 1e-6;
 constexpr size_t kFirstNumber = 2;  // log2 of the first map's stride, for patches of 16 px
 
 }  // namespace
-
-torch::Tensor halve_map(const torch::Tensor& map, const std::string& model,
-                        const torch::Tensor& images) {
-  if (map.size(2) >= 2 && map.size(3) >= 2) return at::max_pool2d(map, {2, 2});
-  throw UsageError(fmt::format(
-      "model {}: images of {} x {} px give a map of {} x {} places, a pyramid takes at least 2 x "
-      "2; use larger images",
-      model, images.size(2), images.size(3), map.size(2), map.size(3)));
-}
 
 DoublingConvolutionImpl::DoublingConvolutionImpl(int64_t in_channels, int64_t out_channels) {
   weight = register_parameter("weight", torch::empty({in_channels, out_channels, 2, 2}));

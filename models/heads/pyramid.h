@@ -14,11 +14,6 @@
 
 namespace podium::models {
 
-// The largest value of each 2 x 2. Shapes: (B, C, h, w) -> (B, C, h / 2, w / 2), rounded down.
-// Errors: UsageError with the size of `images` when h or w is 1.
-torch::Tensor halve_map(const torch::Tensor& map, const std::string& model,
-                        const torch::Tensor& images);
-
 // A transposed 2 x 2 convolution of stride 2. Shapes: (B, C, h, w) -> (B, out_channels, 2 h, 2 w).
 class DoublingConvolutionImpl : public torch::nn::Module, public Initialised {
  public:

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "models/heads/head.h"
+#include "models/interface/map_head.h"
 #include "models/interface/vision_model.h"
 
 namespace podium::models {

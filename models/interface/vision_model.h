@@ -6,17 +6,14 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "models/layers/recompute.h"
+#include "models/layers/state_dict.h"
 
 namespace podium::models {
-
-// Parameters and buffers by name.
-using StateDict = std::map<std::string, torch::Tensor>;
 
 enum class ModelTask { kClassification, kSegmentation };
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <string>
 
-#include "models/interface/vision_model.h"
+#include "models/layers/state_dict.h"
 
 namespace podium::models {
 

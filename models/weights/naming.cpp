@@ -1,4 +1,4 @@
-// Renaming and recognising.
+// Recognising, and the way between namings.
 #include "models/weights/naming.h"
 
 #include <fmt/format.h>
@@ -22,23 +22,6 @@ const Naming& find_naming(const std::string& model, const std::string& naming) {
 }
 
 }  // namespace
-
-StateDict rename(const StateDict& weights, const std::vector<NameRule>& rules) {
-  StateDict result;
-  for (const auto& [name, tensor] : weights) {
-    std::string renamed = name;
-    for (const NameRule& rule : rules) {
-      renamed = std::regex_replace(renamed, rule.pattern, rule.text);
-    }
-    if (!result.emplace(renamed, tensor).second) {
-      throw DataError(
-          fmt::format("weights: {} becomes {}, as another name does; the file mixes "
-                      "namings, write it again with one",
-                      name, renamed));
-    }
-  }
-  return result;
-}
 
 std::string find_naming_of(const std::string& model, const StateDict& weights,
                            const std::string& prefix) {

@@ -2,23 +2,12 @@
 // names and back. Read next: registry_entry.h, weights.h.
 #pragma once
 
-#include <regex>
 #include <string>
-#include <vector>
 
 #include "models/interface/registry_entry.h"
 #include "models/interface/vision_model.h"
 
 namespace podium::models {
-
-// Replaces what `pattern` finds in a name by `text` ($1 is a group).
-struct NameRule {
-  NameRule(const char* from, const char* to) : pattern(from), text(to) {}
-  std::regex pattern;
-  std::string text;
-};
-// Every name through every rule in order. Errors: DataError when two names become one.
-StateDict rename(const StateDict& weights, const std::vector<NameRule>& rules);
 
 // The naming of a file for this model, by the key that each naming has; "" for a model of one
 // naming. Errors: DataError listing the namings and the key of each when none fits.

@@ -13,7 +13,7 @@
 #include "base/recipe/recipe.h"
 #include "base/text.h"
 #include "base/recipe/yaml_tree.h"
-#include "trainer/run/train.h"
+#include "trainer/recipe/recipe_schema.h"
 
 namespace podium::sweeps {
 namespace fs = std::filesystem;

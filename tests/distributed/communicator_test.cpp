@@ -8,10 +8,11 @@
 
 #include "base/error.h"
 #include "models/layers/batch_norm.h"
-#include "distributed/communicator_util.h"
+#include "distributed/world/world.h"
+#include "distributed/single_communicator.h"
 #include "distributed/mpi/mpi_backend_sum.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 TEST(SingleCommunicator, MovesInputsToOutputs) {
@@ -59,4 +60,4 @@ TEST(SumRows, AddsPairsOfRowsNotALeftFold) {
 }
 
 }  // namespace
-}  // namespace podium::trainer
+}  // namespace podium

@@ -15,7 +15,7 @@
 #include "tests/distributed/mpi_worker_cases.h"
 #include "distributed/mpi/mpi_backend_session.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using std::chrono::milliseconds;
@@ -94,7 +94,7 @@ void run(const std::string& mode, const std::string& file) {
 }
 
 }  // namespace
-}  // namespace podium::trainer
+}  // namespace podium
 
 int main(int argc, char** argv) {
   torch::set_num_threads(1);
@@ -102,7 +102,7 @@ int main(int argc, char** argv) {
     podium::trainer::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
-    podium::trainer::abort_workers(static_cast<int>(error.exit_code()));
+    podium::abort_workers(static_cast<int>(error.exit_code()));
     return static_cast<int>(error.exit_code());
   }
   fmt::print("done\n");

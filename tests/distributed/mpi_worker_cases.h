@@ -6,7 +6,7 @@
 #include "distributed/communicator.h"
 #include "distributed/mpi/mpi_backend.h"
 
-namespace podium::trainer {
+namespace podium {
 
 // Prints "CASE digest" for gradients, norm statistics and losses of a small model: rank 0 prints,
 // after all ranks agreed.
@@ -21,4 +21,4 @@ void run_communicator_cases(Communicator& communicator);
 // is_fastest. Prints "rank R pid P" first.
 void run_train_jobs(const std::string& file);
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "tests/distributed/mpi_worker_cases.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using torch::Tensor;
@@ -154,4 +154,4 @@ void run_communicator_cases(Communicator& communicator) {
   communicator.barrier();
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -12,10 +12,11 @@
 #include "base/hash.h"
 #include "models/layers/batch_norm.h"
 #include "tests/distributed/mpi_worker_cases.h"
-#include "distributed/communicator_util.h"
+#include "distributed/agreement.h"
+#include "trainer/step/norm_reducer.h"
 #include "distributed/reduce/gradient_reducer.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 struct SmallNetImpl : torch::nn::Module {
@@ -138,4 +139,4 @@ void run_reducer_cases(Communicator& communicator) {
   std::fflush(stdout);
 }
 
-}  // namespace podium::trainer
+}  // namespace podium

@@ -11,8 +11,10 @@
 #include "models/layers/batch_norm.h"
 #include "distributed/reduce/gradient_reducer.h"
 #include "distributed/reduce/gradient_reducer_tree.h"
+#include "distributed/single_communicator.h"
+#include "trainer/step/norm_reducer.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 using ::testing::HasSubstr;
@@ -189,4 +191,4 @@ TEST(TreeSum, AddsInTreeOrder) {
 }
 
 }  // namespace
-}  // namespace podium::trainer
+}  // namespace podium

@@ -29,6 +29,7 @@
 #include "data_shards/pack/pack.h"
 #include "data_shards/plan/splits.h"
 #include "trainer/run/train.h"
+#include "trainer/recipe/train_options.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

@@ -13,7 +13,7 @@
 #include "models/interface/vision_model.h"
 #include "distributed/communicator.h"
 #include "trainer/losses/loss.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/class_info.h"
 
 namespace podium::trainer {
 

@@ -10,7 +10,7 @@
 
 #include "data_shards/format/dataset.h"
 #include "metrics/prediction_set.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/class_info.h"
 
 namespace podium::trainer {
 

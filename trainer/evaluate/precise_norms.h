@@ -6,7 +6,7 @@
 
 #include "data_shards/plan/sampler.h"
 #include "trainer/step/train_loop.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/data_setup.h"
 
 namespace podium::trainer {
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
 
 namespace podium::trainer {
 namespace {

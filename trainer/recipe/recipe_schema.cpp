@@ -14,7 +14,6 @@
 #include "data_shards/transform/transforms.h"
 #include "models/heads/head.h"
 #include "models/registry.h"
-#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace {

@@ -6,12 +6,16 @@
 #include <string>
 
 #include "base/recipe/recipe.h"
-#include "data_shards/load/batch.h"
+#include "base/recipe/schema.h"
+#include "data_shards/format/task.h"
 #include "trainer/losses/loss.h"
 #include "trainer/optimizers/optimizer.h"
 #include "trainer/schedules/schedule.h"
 
 namespace podium::trainer {
+
+// Every key of a training recipe.
+const Schema& recipe_schema();
 
 // The part of a recipe that the loop itself reads.
 struct TrainSettings {

@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "models/weights/weights.h"
+#include "trainer/step/run_position.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

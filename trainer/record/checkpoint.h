@@ -2,14 +2,14 @@
 // docs/formats.md. Read next: checkpoint_writer.h, train_loop.h.
 #pragma once
 
-#include <torch/types.h>
-
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "trainer/step/run_position.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 
@@ -21,25 +21,6 @@ struct RunIdentity {
   std::string data_digest;
   std::string folds_digest;  // XXH3-128 of folds.json; empty without folds
   int64_t fold = -1;         // -1 without folds
-};
-
-// Where a run stands: `step` steps of epoch `epoch` (both from 0) are done. step ==
-// steps_per_epoch: evaluation comes next.
-struct RunPosition {
-  int64_t epoch = 0;
-  int64_t step = 0;
-  int64_t global_step = 0;                // optimizer updates since the start
-  double epoch_loss_sum = 0.0;            // of the steps done in this epoch
-  std::map<std::string, double> metrics;  // of the last evaluation
-};
-
-using TensorMap = std::map<std::string, torch::Tensor>;
-
-// Tensors by name; weights with their public names.
-struct CheckpointTensors {
-  TensorMap weights;  // parameters and buffers
-  TensorMap optimizer;
-  TensorMap ema;  // empty without EMA
 };
 
 // Which checkpoints stay when another one has been written.

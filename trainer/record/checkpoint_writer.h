@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "trainer/record/checkpoint.h"
+#include "trainer/step/run_position.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 

@@ -13,6 +13,9 @@
 #include "base/version.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/run_directory.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/process_setup.h"
+#include "trainer/step/run_position.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

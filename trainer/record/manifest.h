@@ -15,7 +15,11 @@
 #include "distributed/communicator.h"
 #include "trainer/record/manifest_facts.h"
 #include "trainer/record/state_digest.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/class_info.h"
+#include "trainer/recipe/data_setup.h"
+#include "trainer/recipe/process_setup.h"
+#include "trainer/step/run_position.h"
 
 namespace podium::trainer {
 

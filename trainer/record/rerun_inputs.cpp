@@ -1,5 +1,7 @@
 // What must be equal before a run is repeated: data, folds, initial weights; and what differs in
 // build, libraries and hardware.
+#include "trainer/record/rerun_inputs.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +16,6 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "data_shards/format/dataset.h"
-#include "trainer/record/rerun.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

@@ -1,4 +1,6 @@
 // rerun.json and the table that a person reads.
+#include "trainer/record/rerun_report.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,7 +8,6 @@
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "trainer/record/rerun.h"
 #include "trainer/record/run_directory.h"
 
 namespace podium::trainer {

@@ -11,7 +11,10 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "models/weights/weights.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "distributed/agreement.h"
+#include "trainer/record/metrics_text.h"
+#include "trainer/step/run_position.h"
 
 namespace podium::trainer {
 
@@ -167,12 +170,6 @@ void RunKeeper::report(const RunPosition& position, const StepFacts& facts) {
   reported_at_ = Clock::now();
   reported_step_ = position.global_step;
   reported_wait_s_ = loader_.wait_seconds();
-}
-
-std::string metrics_text(const std::map<std::string, double>& metrics) {
-  std::vector<std::string> parts;
-  for (const auto& [name, value] : metrics) parts.push_back(fmt::format("{} {:.4f}", name, value));
-  return join(parts, ", ");
 }
 
 }  // namespace podium::trainer

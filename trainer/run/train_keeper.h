@@ -16,6 +16,7 @@
 #include "trainer/record/run_directory.h"
 #include "base/process/stop_signals.h"
 #include "trainer/step/train_loop.h"
+#include "trainer/step/run_position.h"
 
 namespace podium::trainer {
 
@@ -60,8 +61,5 @@ class RunKeeper : public StepBoundary {
   int64_t reported_step_;
   double reported_wait_s_ = 0;
 };
-
-// "val_loss 0.31, val_map 0.82".
-std::string metrics_text(const std::map<std::string, double>& metrics);
 
 }  // namespace podium::trainer

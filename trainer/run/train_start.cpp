@@ -9,7 +9,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "trainer/run/train.h"
+#include "distributed/agreement.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

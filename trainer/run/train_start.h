@@ -11,6 +11,8 @@
 #include "trainer/record/manifest.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/step/run_position.h"
 
 namespace podium::trainer {
 

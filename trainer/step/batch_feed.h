@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 
+#include "data_shards/format/task.h"
 #include "data_shards/load/batch.h"
 #include "distributed/device_module.h"
 

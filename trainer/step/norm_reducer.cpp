@@ -1,5 +1,6 @@
-// Batch-norm statistics and losses along the tree of the gradients. Read next:
-// gradient_reducer_tree.h, models/layers/batch_norm.h.
+// Merging within this rank and over the ranks. Read next: models/layers/batch_norm.h.
+#include "trainer/step/norm_reducer.h"
+
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -7,7 +8,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "distributed/reduce/gradient_reducer.h"
 #include "distributed/reduce/gradient_reducer_tree.h"
 
 namespace podium::trainer {
@@ -20,8 +20,6 @@ NormList merge_lists(NormList left, NormList right) {
   for (size_t i = 0; i < left.size(); ++i) left[i] = models::merge(left[i], right[i]);
   return left;
 }
-
-double add_doubles(double left, double right) { return left + right; }
 
 // (2 * sum of channels) float64 on the norms' device: mean and m2 of each norm in turn.
 torch::Tensor pack(const NormList& list) {
@@ -114,24 +112,6 @@ void NormReducer::finish_precise() {
   if (impl_->norms.empty()) return;
   const NormList root = impl_->root();
   for (size_t i = 0; i < root.size(); ++i) impl_->norms[i]->replace_running(root[i]);
-}
-
-double tree_sum(const std::vector<double>& local, Communicator& communicator,
-                const GradientReducerOptions& options) {
-  const int64_t num_local_leaves =
-      options.logical_workers / communicator.world_size() * options.grad_accum_steps;
-  if (static_cast<int64_t>(local.size()) != num_local_leaves) {
-    throw InternalError(
-        fmt::format("tree_sum of {} leaves, expected {}", local.size(), num_local_leaves));
-  }
-  LeafTree<double> tree(options.grad_accum_steps, add_doubles);
-  for (const double value : local) tree.push(value);
-  const double root = tree.finish();
-  if (communicator.world_size() == 1) return root;
-  const torch::Tensor partials = torch::empty({communicator.world_size()}, torch::kFloat64);
-  communicator.all_gather(partials, torch::full({1}, root, torch::kFloat64))->wait();
-  const double* data = partials.data_ptr<double>();
-  return merge_ranks<double>(std::vector<double>(data, data + partials.numel()), add_doubles);
 }
 
 }  // namespace podium::trainer

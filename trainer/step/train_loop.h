@@ -11,7 +11,7 @@
 #include "data_shards/transform/mix.h"
 #include "models/interface/vision_model.h"
 #include "trainer/step/batch_feed.h"
-#include "trainer/record/checkpoint.h"
+#include "trainer/step/run_state.h"
 #include "distributed/communicator.h"
 #include "trainer/step/ema.h"
 #include "distributed/reduce/gradient_reducer.h"
@@ -20,6 +20,9 @@
 #include "trainer/optimizers/optimizer.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/schedules/schedule.h"
+#include "trainer/step/norm_reducer.h"
+#include "trainer/step/run_position.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 

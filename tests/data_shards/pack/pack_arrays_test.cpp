@@ -6,7 +6,7 @@
 #include "data_shards/format/npy_format.h"
 #include "data_shards/format/npz_index.h"
 #include "data_shards/pack/pack.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
 #include "data_shards/pack/pack_plan.h"
 #include "data_shards/format/sample_reader.h"
 #include "data_shards/pack/verify.h"

@@ -3,7 +3,7 @@
 
 #include "data_shards/format/dataset.h"
 #include "data_shards/pack/pack.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
 #include "data_shards/plan/splits.h"
 #include "tests/data_shards/pack_fixture.h"
 

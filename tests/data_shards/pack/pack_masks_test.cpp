@@ -6,7 +6,7 @@
 #include "data_shards/pack/coco_mask.h"
 #include "data_shards/format/dataset.h"
 #include "data_shards/pack/pack.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/mask.h"
 #include "data_shards/format/sample_reader.h"
 #include "tests/data_shards/pack_fixture.h"
 

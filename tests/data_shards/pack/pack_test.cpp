@@ -12,7 +12,7 @@
 
 #include "base/text.h"
 #include "data_shards/format/dataset.h"
-#include "data_shards/pack/pack_image.h"
+#include "data_shards/decode/inspect_image.h"
 #include "data_shards/pack/pack_plan.h"
 #include "data_shards/format/tar_reader.h"
 #include "tests/data_shards/pack_fixture.h"

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "models/flops.h"
-#include "models/forward_file.h"
+#include "models/weights/forward_file.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
 #include "tests/message_of.h"

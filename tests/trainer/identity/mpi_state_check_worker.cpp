@@ -10,6 +10,9 @@
 #include "base/error.h"
 #include "models/registry.h"
 #include "trainer/record/state_digest.h"
+#include "distributed/world/world.h"
+#include "trainer/run/state_check.h"
+#include "trainer/step/run_position.h"
 
 namespace podium::trainer {
 namespace {
@@ -65,7 +68,7 @@ int main(int argc, char** argv) {
     podium::trainer::run(argc > 1 ? argv[1] : "");
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
-    podium::trainer::abort_workers(static_cast<int>(error.exit_code()));
+    podium::abort_workers(static_cast<int>(error.exit_code()));
     return static_cast<int>(error.exit_code());
   }
   return 0;

@@ -10,6 +10,7 @@
 #include "tests/distributed/mpi_worker_cases.h"
 #include "distributed/mpi/mpi_backend_session.h"
 #include "trainer/run/train.h"
+#include "trainer/recipe/train_options.h"
 
 namespace podium::trainer {
 

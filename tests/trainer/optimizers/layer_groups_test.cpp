@@ -18,7 +18,9 @@
 #include "trainer/optimizers/optimizer.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/run_directory.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/model_setup.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace {

@@ -9,6 +9,8 @@
 
 #include "tests/trainer/train_test_util.h"
 #include "trainer/record/checkpoint_writer.h"
+#include "trainer/step/run_position.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 namespace {

@@ -1,6 +1,11 @@
 // The comparison of a run with its repetition. The command itself: tests/e2e/rerun_test.cpp.
 #include "tests/message_of.h"
-#include "trainer/record/rerun.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/run/train.h"
+#include "trainer/record/run_record.h"
+#include "trainer/record/rerun_inputs.h"
+#include "trainer/record/rerun_compare.h"
+#include "trainer/record/rerun_report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "trainer/run/state_check.h"
+#include "trainer/step/run_state.h"
 
 namespace podium::trainer {
 namespace {

@@ -11,6 +11,8 @@
 #include "metrics/prediction_set.h"
 #include "tests/trainer/train_test_util.h"
 #include "trainer/record/run_directory.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/recipe_schema.h"
 
 namespace podium::trainer {
 namespace {

@@ -10,7 +10,10 @@
 #include "tests/trainer/train_test_util.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/step/train_loop.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/recipe/model_setup.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace {

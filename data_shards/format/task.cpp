@@ -1,5 +1,5 @@
 // Names of the tasks.
-#include "data_shards/load/batch.h"
+#include "data_shards/format/task.h"
 
 #include <fmt/format.h>
 

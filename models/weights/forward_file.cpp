@@ -1,5 +1,5 @@
 // Reading, running, writing.
-#include "models/forward_file.h"
+#include "models/weights/forward_file.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>

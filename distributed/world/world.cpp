@@ -1,64 +1,22 @@
-// The world of one worker, and the choice of a world from the environment. Read next:
-// mpi_communicator.h.
-#include "distributed/communicator.h"
+// The choice of a world from the environment. Read next: ../mpi/mpi_communicator.h.
+#include "distributed/world/world.h"
 
 #include <fmt/format.h>
 #include <torch/types.h>
-#include <torch/utils.h>
+
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "distributed/communicator_util.h"
-#include "distributed/device_module.h"
+#include "distributed/agreement.h"
+#include "distributed/mpi/mpi_backend_session.h"
 #include "distributed/mpi/mpi_communicator.h"
+#include "distributed/single_communicator.h"
+#include "distributed/world/load_device_module.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
-
-class Finished : public PendingCollective {
- public:
-  void wait() override {}
-};
-
-class SingleCommunicator : public Communicator {
- public:
-  explicit SingleCommunicator(torch::Device device) : device_(device) {}
-  int rank() const override { return 0; }
-  int world_size() const override { return 1; }
-  int local_rank() const override { return 0; }
-  int local_size() const override { return 1; }
-  torch::Device device() const override { return device_; }
-  std::string name() const override { return "single"; }
-
-  void broadcast(const std::vector<torch::Tensor>&) override {}
-  void barrier() override {}
-  std::shared_ptr<PendingCollective> all_to_all(torch::Tensor output,
-                                                torch::Tensor input) override {
-    return copy(std::move(output), input);
-  }
-  std::shared_ptr<PendingCollective> all_gather(torch::Tensor output,
-                                                torch::Tensor input) override {
-    return copy(std::move(output), input);
-  }
-  std::shared_ptr<PendingCollective> all_reduce_sum(torch::Tensor) override {
-    return std::make_shared<Finished>();
-  }
-  std::shared_ptr<PendingCollective> tree_all_reduce(torch::Tensor flat, double scale) override {
-    const torch::NoGradGuard no_grad;
-    if (scale != 1.0) flat.mul_(scale);
-    return std::make_shared<Finished>();
-  }
-  std::vector<std::string> all_gather_bytes(const std::string& bytes) override { return {bytes}; }
-
- private:
-  static std::shared_ptr<PendingCollective> copy(torch::Tensor output, const torch::Tensor& input) {
-    const torch::NoGradGuard no_grad;
-    if (!output.is_same(input)) output.copy_(input.view_as(output));
-    return std::make_shared<Finished>();
-  }
-
-  torch::Device device_;
-};
 
 // The GPU module, or nullptr for the CPU. With "auto" a GPU that cannot be used is a warning, not
 // an error.
@@ -122,10 +80,6 @@ std::unique_ptr<Communicator> make_device_communicator(const CommunicatorOptions
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_single_communicator() {
-  return std::make_unique<SingleCommunicator>(torch::Device(torch::kCPU));
-}
-
 std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& options) {
   if (options.device != "auto" && options.device != "cpu" && options.device != "cuda") {
     throw UsageError("--device=" + options.device + ": expected auto, cpu or cuda");
@@ -143,7 +97,9 @@ std::unique_ptr<Communicator> make_communicator(const CommunicatorOptions& optio
   }
   if (module == nullptr) return make_single_communicator();
   module->select(0);
-  return std::make_unique<SingleCommunicator>(torch::Device(torch::kCUDA, 0));
+  return make_single_communicator(torch::Device(torch::kCUDA, 0));
 }
 
-}  // namespace podium::trainer
+void abort_workers(int exit_code) { MpiSession::abort(exit_code); }
+
+}  // namespace podium

@@ -19,7 +19,13 @@
 #include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
 #include "trainer/run/train_keeper.h"
-#include "trainer/run/train_setup.h"
+#include "trainer/recipe/class_info.h"
+#include "trainer/recipe/data_setup.h"
+#include "trainer/recipe/process_setup.h"
+#include "trainer/recipe/model_setup.h"
+#include "distributed/agreement.h"
+#include "distributed/world/world.h"
+#include "trainer/record/metrics_text.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;

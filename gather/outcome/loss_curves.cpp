@@ -1,5 +1,5 @@
 // Reading metrics.jsonl.
-#include "gather/report/loss_curves.h"
+#include "gather/outcome/loss_curves.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 // Finds a device without CUDA's headers, then loads libtorch_cuda and the module. Read next:
 // cuda/module_cuda.cpp.
-#include "distributed/device_module.h"
+#include "distributed/world/load_device_module.h"
 
 #include <dlfcn.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/process/subprocess.h"
 
-namespace podium::trainer {
+namespace podium {
 namespace {
 
 void* open_or_throw(const std::string& library, int flags, const std::string& next_step) {
@@ -84,4 +84,4 @@ std::unique_ptr<CopyStream> make_copy_stream(torch::Device device) {
   return load_device_module()->make_copy_stream(device.index());
 }
 
-}  // namespace podium::trainer
+}  // namespace podium
