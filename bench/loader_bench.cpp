@@ -35,9 +35,9 @@ const std::vector<std::string>& jpegs() {
   return list;
 }
 
-OpSpec make_op(const std::string& name, const nlohmann::json& given = nlohmann::json::object()) {
-  OpSpec spec{name, nlohmann::json::object()};
-  for (const OpSchema& schema : transform_schemas()) {
+PartSpec make_op(const std::string& name, const nlohmann::json& given = nlohmann::json::object()) {
+  PartSpec spec{name, nlohmann::json::object()};
+  for (const PartInfo& schema : transform_schemas()) {
     if (schema.name != name) continue;
     for (const Field& field : schema.parameters.fields())
       spec.parameters[field.key] = field.default_value;
@@ -48,14 +48,14 @@ OpSpec make_op(const std::string& name, const nlohmann::json& given = nlohmann::
 
 // The crop's area is at least 35 % of the image, as in the comparison of loaders in
 // docs/benchmarks.md.
-std::vector<OpSpec> training_ops() {
+std::vector<PartSpec> training_ops() {
   return {make_op("random_resized_crop", {{"size", {224}}, {"scale", {0.35, 1.0}}}),
           make_op("hflip"), make_op("normalize")};
 }
 
 // The same with RandAugment and a Cutout of a quarter of each side.
-std::vector<OpSpec> augmented_ops() {
-  std::vector<OpSpec> ops = training_ops();
+std::vector<PartSpec> augmented_ops() {
+  std::vector<PartSpec> ops = training_ops();
   ops.insert(ops.end() - 1, {make_op("rand_augment"), make_op("cutout", {{"factor", 0.25}})});
   return ops;
 }
@@ -66,7 +66,7 @@ BENCHMARK(huffman_only);
 void full_decode(benchmark::State& state) { decode_all(state, jpegs()); }
 BENCHMARK(full_decode);
 
-void transform(benchmark::State& state, const std::vector<OpSpec>& ops) {
+void transform(benchmark::State& state, const std::vector<PartSpec>& ops) {
   const TransformPipeline pipeline(ops);
   std::vector<float> output(3 * 224 * 224);
   uint64_t i = 0;
@@ -156,7 +156,7 @@ std::shared_ptr<DecodedCache> make_cache(Cache cache, const PackedImages& packed
 }
 
 // Batches of 64 by as many threads as the argument says.
-void loader(benchmark::State& state, const std::vector<OpSpec>& ops, Cache cache) {
+void loader(benchmark::State& state, const std::vector<PartSpec>& ops, Cache cache) {
   static const PackedImages packed;
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < packed.dataset->size(); ++i) indices.push_back(i);

@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
+#include "base/recipe/getters.h"
 #include "base/recipe/schema_check.h"
-#include "base/text.h"
 #include "base/recipe/yaml_tree.h"
+#include "base/text.h"
 
 namespace podium {
 namespace {
@@ -27,6 +29,14 @@ struct Source {
   std::string name;
   bool has_lines = true;
   std::string place(int line) const { return has_lines ? fmt::format("{}:{}", name, line) : name; }
+};
+
+// A parameter of an operation that is given by its address.
+struct Addressed {
+  const Field* list = nullptr;
+  std::string key;
+  YamlTree value;
+  Source source;
 };
 
 class Collector {
@@ -62,6 +72,7 @@ class Collector {
     for (const auto& [key, value] : root.members) {
       if (key != kExtends) add_member(key, value, source, seen);
     }
+    set_addressed();
   }
 
   void add_override(const std::string& text) {
@@ -74,6 +85,7 @@ class Collector {
     const std::string value = trim(std::string_view(text).substr(equals + 1));
     std::set<std::string> seen;
     add_member(key, override_value(key, value, source), source, seen);
+    set_addressed();
   }
 
  private:
@@ -107,11 +119,21 @@ class Collector {
     const Refuse refuse = [&](int line, const std::string& message) {
       throw RecipeError(fmt::format("{}: {}: {}", source.place(line), key, message));
     };
-    if (const Field* field = schema_.find(key)) {
+    const Field* field = schema_.find(key);
+    if (field == nullptr && (field = schema_.find_alias(key)) != nullptr) {
+      log_warning("{}: {} is now called {}; the old name will not be read for long",
+                  source.place(value.line), key, field->key);
+    }
+    if (field != nullptr) {
       // `a: {b: 1}` and `a.b: 1` are the same key.
+      if (!seen.insert(field->key).second) refuse(value.line, "given twice; remove one");
+      values_[field->key] = check_value(*field, value, refuse);
+      places_[field->key] = source.place(value.line);
+      return;
+    }
+    if (const Field* list = find_op_list(key)) {
       if (!seen.insert(key).second) refuse(value.line, "given twice; remove one");
-      values_[key] = check_value(*field, value, refuse);
-      places_[key] = source.place(value.line);
+      addressed_.push_back({list, key, value, source});
       return;
     }
     const std::vector<std::string> section = keys_of_section(key);
@@ -128,6 +150,55 @@ class Collector {
     }
   }
 
+  // The op list of which `key` addresses a parameter.
+  const Field* find_op_list(const std::string& key) const {
+    for (const Field& field : schema_.fields()) {
+      if (field.type == FieldType::kOpList && key.starts_with(field.key + ".")) return &field;
+    }
+    return nullptr;
+  }
+
+  // Last, so that a list and changes of it may stand in one file in any order.
+  void set_addressed() {
+    for (const Addressed& addressed : std::exchange(addressed_, {})) set_parameter(addressed);
+  }
+
+  void set_parameter(const Addressed& addressed) {
+    const Field& list = *addressed.list;
+    const Refuse refuse = [&](int line, const std::string& message) {
+      throw RecipeError(
+          fmt::format("{}: {}: {}", addressed.source.place(line), addressed.key, message));
+    };
+    const int line = addressed.value.line;
+    const std::string rest = addressed.key.substr(list.key.size() + 1);
+    const size_t dot = rest.find('.');
+    if (dot == std::string::npos) {
+      refuse(line, fmt::format("expected {}.OPERATION.PARAMETER", list.key));
+    }
+    const std::string name = rest.substr(0, dot), parameter = rest.substr(dot + 1);
+    const auto given = values_.find(list.key);
+    Json ops = given == values_.end() ? list.default_value : given->second;
+    std::vector<std::string> names;
+    Json* found = nullptr;
+    for (Json& op : ops) {
+      names.push_back(op.begin().key());
+      if (names.back() == name) found = &op.begin().value();
+    }
+    const auto num_found = std::count(names.begin(), names.end(), name);
+    if (num_found != 1) {
+      refuse(line, fmt::format("{} operations in the list are called {}{}; the list is [{}]",
+                               num_found == 0 ? "no" : std::to_string(num_found), name,
+                               num_found == 0 ? did_you_mean(name, names)
+                                              : ", and an address takes one: give the whole list",
+                               join(names, ", ")));
+    }
+    const auto part = std::find_if(list.ops.begin(), list.ops.end(),
+                                   [&](const PartInfo& op) { return op.name == name; });
+    (*found)[parameter] = check_parameter(*part, parameter, addressed.value, refuse);
+    values_[list.key] = std::move(ops);
+    places_[list.key] = addressed.source.place(line);
+  }
+
   std::vector<std::string> keys_of_section(const std::string& section) const {
     std::vector<std::string> keys;
     for (const Field& field : schema_.fields()) {
@@ -140,6 +211,7 @@ class Collector {
   std::map<std::string, Json>& values_;
   std::map<std::string, std::string>& places_;
   std::vector<fs::path> open_files_;
+  std::vector<Addressed> addressed_;  // of the document that is being read
 };
 
 void add_defaults(const Schema& schema, const std::string& name,
@@ -174,6 +246,32 @@ bool is_plain_word(const std::string& text) {
 // JSON text that keeps bytes which are not UTF-8 from being an error.
 std::string dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+bool is_left_out(const Field& field, const Json& value) {
+  return field.since != kFirstVersion && value == field.default_value;
+}
+
+// Recipe::digest().
+std::string identity_of(const Schema& schema, std::map<std::string, Json> values) {
+  for (const Field& field : schema.fields()) {
+    Json& value = values.at(field.key);
+    if (is_left_out(field, value)) {
+      values.erase(field.key);
+      continue;
+    }
+    if (field.type != FieldType::kOpList) continue;
+    for (Json& op : value) {
+      const auto part = std::find_if(field.ops.begin(), field.ops.end(), [&](const PartInfo& info) {
+        return info.name == op.begin().key();
+      });
+      for (const Field& parameter : part->parameters.fields()) {
+        Json& parameters = op.begin().value();
+        if (is_left_out(parameter, parameters.at(parameter.key))) parameters.erase(parameter.key);
+      }
+    }
+  }
+  return xxh3_128_hex(dump(Json(values)));
 }
 
 std::string yaml_text(const Json& value) {
@@ -237,79 +335,34 @@ std::string section_yaml(const std::string& prefix, const std::vector<std::strin
   return text;
 }
 
-template <typename Value>
-Value value_as(const Json* value, bool is_right_type, const std::string& key) {
-  if (value == nullptr || !is_right_type) {
-    throw InternalError(fmt::format("recipe: {} asked for with a wrong key or type", key));
-  }
-  return value->get<Value>();
-}
-
-const Json* find(const std::map<std::string, Json>& values, const std::string& key) {
-  const auto found = values.find(key);
-  return found == values.end() ? nullptr : &found->second;
-}
-
-const Json* find(const Json& object, const std::string& key) {
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
-
-template <typename Predicate>
-bool is_list_of(const Json* value, Predicate is_element) {
-  return value != nullptr && value->is_array() &&
-         std::all_of(value->begin(), value->end(), is_element);
-}
-
-bool is_int(const Json& value) { return value.is_number_integer(); }
-bool is_float(const Json& value) { return value.is_number_float(); }
-bool is_string(const Json& value) { return value.is_string(); }
-
 }  // namespace
 
-// A recipe and an operation's parameters are read by the same rules.
-#define PODIUM_DEFINE_GETTERS(Class, member)                                         \
-  int64_t Class::get_int(const std::string& key) const {                             \
-    const Json* value = find(member, key);                                           \
-    return value_as<int64_t>(value, value != nullptr && is_int(*value), key);        \
-  }                                                                                  \
-  double Class::get_float(const std::string& key) const {                            \
-    const Json* value = find(member, key);                                           \
-    return value_as<double>(value, value != nullptr && is_float(*value), key);       \
-  }                                                                                  \
-  bool Class::get_bool(const std::string& key) const {                               \
-    const Json* value = find(member, key);                                           \
-    return value_as<bool>(value, value != nullptr && value->is_boolean(), key);      \
-  }                                                                                  \
-  std::string Class::get_string(const std::string& key) const {                      \
-    const Json* value = find(member, key);                                           \
-    return value_as<std::string>(value, value != nullptr && is_string(*value), key); \
-  }                                                                                  \
-  std::vector<int64_t> Class::get_ints(const std::string& key) const {               \
-    const Json* value = find(member, key);                                           \
-    return value_as<std::vector<int64_t>>(value, is_list_of(value, is_int), key);    \
-  }                                                                                  \
-  std::vector<double> Class::get_floats(const std::string& key) const {              \
-    const Json* value = find(member, key);                                           \
-    return value_as<std::vector<double>>(value, is_list_of(value, is_float), key);   \
-  }
-PODIUM_DEFINE_GETTERS(OpSpec, parameters)
 PODIUM_DEFINE_GETTERS(Recipe, values_)
-#undef PODIUM_DEFINE_GETTERS
 
 std::vector<std::string> Recipe::get_strings(const std::string& key) const {
-  const Json* value = find(values_, key);
-  return value_as<std::vector<std::string>>(value, is_list_of(value, is_string), key);
+  const Json* value = getters::find(values_, key);
+  return getters::value_as<std::vector<std::string>>(
+      value, getters::is_list_of(value, getters::is_string), key);
 }
 
-std::vector<OpSpec> Recipe::get_ops(const std::string& key) const {
-  const Json* value = find(values_, key);
+std::vector<PartSpec> Recipe::get_ops(const std::string& key) const {
+  const Json* value = getters::find(values_, key);
   const auto is_op = [](const Json& item) { return item.is_object() && item.size() == 1; };
-  std::vector<OpSpec> ops;
-  for (const Json& item : value_as<Json>(value, is_list_of(value, is_op), key)) {
+  std::vector<PartSpec> ops;
+  for (const Json& item : getters::value_as<Json>(value, getters::is_list_of(value, is_op), key)) {
     ops.push_back({item.begin().key(), item.begin().value()});
   }
   return ops;
+}
+
+PartSpec Recipe::get_part(const std::string& prefix, const PartInfo& part) const {
+  PartSpec spec{part.name, Json::object()};
+  for (const Field& field : part.parameters.fields()) {
+    const Json* value = getters::find(values_, prefix + field.key);
+    if (value == nullptr) throw InternalError("recipe: no key " + prefix + field.key);
+    spec.parameters[field.key] = *value;
+  }
+  return spec;
 }
 
 Recipe Recipe::load(const fs::path& file, const Schema& schema,
@@ -319,6 +372,7 @@ Recipe Recipe::load(const fs::path& file, const Schema& schema,
   collector.add_file(file);
   for (const std::string& text : overrides) collector.add_override(text);
   add_defaults(schema, file.string(), recipe.values_, recipe.places_, recipe.order_);
+  recipe.digest_ = identity_of(schema, recipe.values_);
   return recipe;
 }
 
@@ -329,6 +383,7 @@ Recipe Recipe::from_text(const std::string& yaml, const std::string& name, const
   collector.add_document(yaml, name, "");
   for (const std::string& text : overrides) collector.add_override(text);
   add_defaults(schema, name, recipe.values_, recipe.places_, recipe.order_);
+  recipe.digest_ = identity_of(schema, recipe.values_);
   return recipe;
 }
 
@@ -343,7 +398,5 @@ void Recipe::fail(const std::string& key, const std::string& message) const {
 }
 
 std::string Recipe::to_yaml() const { return section_yaml("", order_, values_, 0); }
-
-std::string Recipe::digest() const { return xxh3_128_hex(dump(Json(values_))); }
 
 }  // namespace podium

@@ -85,7 +85,7 @@ Json check_list(const Field& field, FieldType element, const YamlTree& value,
   return list;
 }
 
-Json check_parameters(const OpSchema& op, const YamlTree& given, int line, const Refuse& refuse) {
+Json check_parameters(const PartInfo& op, const YamlTree& given, int line, const Refuse& refuse) {
   const Refuse refuse_in_op = [&](int at, const std::string& message) {
     refuse(at, fmt::format("{}: {}", op.name, message));
   };
@@ -95,16 +95,7 @@ Json check_parameters(const OpSchema& op, const YamlTree& given, int line, const
     refuse_in_op(given.line, "expected parameters {key: value}, found " + given.found());
   }
   for (const auto& [key, value] : given.members) {
-    const Field* field = op.parameters.find(key);
-    if (field == nullptr) {
-      refuse_in_op(value.line, fmt::format("unknown parameter {}{}; parameters are {}", key,
-                                           did_you_mean(key, op.parameters.keys()),
-                                           join(op.parameters.keys(), ", ")));
-    }
-    const std::string& name = key;
-    parameters[key] = check_value(*field, value, [&](int at, const std::string& message) {
-      refuse_in_op(at, name + ": " + message);
-    });
+    parameters[key] = check_parameter(op, key, value, refuse);
   }
   for (const Field& field : op.parameters.fields()) {
     if (parameters.contains(field.key)) continue;
@@ -129,7 +120,7 @@ Json check_op(const Field& field, const YamlTree& item, const Refuse& refuse) {
   const std::string name = is_word ? item.scalar.get<std::string>() : item.members[0].first;
   const YamlTree& given = is_word ? kNoParameters : item.members[0].second;
   std::vector<std::string> names;
-  for (const OpSchema& op : field.ops) {
+  for (const PartInfo& op : field.ops) {
     if (op.name == name) {
       return Json{{name, check_parameters(op, given, item.line, refuse)}};
     }
@@ -159,6 +150,20 @@ Json check_value(const Field& field, const YamlTree& value, const Refuse& refuse
     default:
       return check_scalar(field, field.type, value, refuse);
   }
+}
+
+Json check_parameter(const PartInfo& op, const std::string& name, const YamlTree& value,
+                     const Refuse& refuse) {
+  const Field* field = op.parameters.find(name);
+  if (field == nullptr) {
+    refuse(value.line,
+           fmt::format("{}: unknown parameter {}{}; parameters are {}", op.name, name,
+                       did_you_mean(name, op.parameters.keys()), join(op.parameters.keys(), ", ")));
+    throw InternalError("a refused value must end in an error");
+  }
+  return check_value(*field, value, [&](int at, const std::string& message) {
+    refuse(at, fmt::format("{}: {}: {}", op.name, name, message));
+  });
 }
 
 std::string type_text(FieldType type) {

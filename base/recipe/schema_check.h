@@ -18,6 +18,10 @@ using Refuse = std::function<void(int line, const std::string& message)>;
 // parameters). Calls `refuse`, which must throw, on a wrong type, range, choice or operation.
 nlohmann::json check_value(const Field& field, const YamlTree& value, const Refuse& refuse);
 
+// One parameter of an operation, by its name ("factor"); otherwise as check_value().
+nlohmann::json check_parameter(const PartInfo& op, const std::string& name, const YamlTree& value,
+                               const Refuse& refuse);
+
 // "an int", "a list of floats": for messages and help.
 std::string type_text(FieldType type);
 // "in [0, 1] px" or "".

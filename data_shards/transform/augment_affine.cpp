@@ -138,7 +138,7 @@ void keep_in_place(AffineMap* map, double x, double y) {
 
 class Affine : public TransformOp {
  public:
-  explicit Affine(const OpSpec& spec)
+  explicit Affine(const PartSpec& spec)
       : p_(spec.get_float("p")),
         angle_(interval_of(spec, "rotate_deg")),
         translate_(interval_of(spec, "translate")),

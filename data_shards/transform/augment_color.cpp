@@ -12,7 +12,7 @@ namespace {
 // Brightness, contrast, saturation and hue in a random order, as torchvision's ColorJitter.
 class ColorJitter : public TransformOp {
  public:
-  explicit ColorJitter(const OpSpec& spec)
+  explicit ColorJitter(const PartSpec& spec)
       : p_(spec.get_float("p")),
         brightness_(spec.get_float("brightness")),
         contrast_(spec.get_float("contrast")),

@@ -23,7 +23,7 @@ namespace {
 
 class Cutout : public TransformOp {
  public:
-  explicit Cutout(const OpSpec& spec)
+  explicit Cutout(const PartSpec& spec)
       : p_(spec.get_float("p")), factor_(spec.get_float("factor")) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     const bool is_chosen = rng->bernoulli(p_);
@@ -47,7 +47,7 @@ class Cutout : public TransformOp {
 // ten times until the rectangle is smaller than the image.
 class RandomErasing : public TransformOp {
  public:
-  explicit RandomErasing(const OpSpec& spec)
+  explicit RandomErasing(const PartSpec& spec)
       : p_(spec.get_float("p")),
         area_(range_of(spec, "area")),
         ratio_(range_of(spec, "ratio")),

@@ -20,11 +20,11 @@ void append(PolicyOp op, double value, const ImageSize& size, const PolicyStyle&
   }
 }
 
-PolicyStyle style_of(const OpSpec& spec) { return {sampling_of(spec), fill_of(spec)}; }
+PolicyStyle style_of(const PartSpec& spec) { return {sampling_of(spec), fill_of(spec)}; }
 
 class RandAugment : public TransformOp {
  public:
-  explicit RandAugment(const OpSpec& spec)
+  explicit RandAugment(const PartSpec& spec)
       : num_ops_(static_cast<int>(spec.get_int("num_ops"))),
         magnitude_(static_cast<int>(spec.get_int("magnitude"))),
         style_(style_of(spec)) {}
@@ -46,7 +46,7 @@ class RandAugment : public TransformOp {
 
 class TrivialAugment : public TransformOp {
  public:
-  explicit TrivialAugment(const OpSpec& spec) : style_(style_of(spec)) {}
+  explicit TrivialAugment(const PartSpec& spec) : style_(style_of(spec)) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     constexpr PolicySpace kSpace = PolicySpace::kTrivialAugment;
     const std::vector<PolicyOp>& ops = policy_ops(kSpace);
@@ -62,7 +62,7 @@ class TrivialAugment : public TransformOp {
 
 class AutoAugment : public TransformOp {
  public:
-  explicit AutoAugment(const OpSpec& spec) : style_(style_of(spec)) {}
+  explicit AutoAugment(const PartSpec& spec) : style_(style_of(spec)) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     const auto& policies = imagenet_policies();
     const auto& policy =
@@ -84,7 +84,7 @@ class AutoAugment : public TransformOp {
 
 class TimmRandAugment : public TransformOp {
  public:
-  explicit TimmRandAugment(const OpSpec& spec)
+  explicit TimmRandAugment(const PartSpec& spec)
       : num_ops_(static_cast<int>(spec.get_int("num_ops"))),
         magnitude_(spec.get_float("magnitude")),
         magnitude_std_(spec.get_float("magnitude_std")),

@@ -47,7 +47,7 @@ namespace {
 // Appends a change of pixels with probability p.
 class PixelOp : public TransformOp {
  public:
-  explicit PixelOp(const OpSpec& spec) : p_(spec.get_float("p")) {}
+  explicit PixelOp(const PartSpec& spec) : p_(spec.get_float("p")) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     const bool is_chosen = rng->bernoulli(p_);
     std::function<void(cv::Mat*)> change = draw(rng);
@@ -62,7 +62,7 @@ class PixelOp : public TransformOp {
 
 class Clahe : public PixelOp {
  public:
-  explicit Clahe(const OpSpec& spec)
+  explicit Clahe(const PartSpec& spec)
       : PixelOp(spec),
         clip_limit_(range_of(spec, "clip_limit")),
         tiles_(static_cast<int>(spec.get_int("tiles"))) {}
@@ -78,7 +78,7 @@ class Clahe : public PixelOp {
 
 class GaussianBlur : public PixelOp {
  public:
-  explicit GaussianBlur(const OpSpec& spec)
+  explicit GaussianBlur(const PartSpec& spec)
       : PixelOp(spec),
         kernel_px_(static_cast<int>(spec.get_int("kernel"))),
         sigma_px_(range_of(spec, "sigma")) {
@@ -97,7 +97,7 @@ class GaussianBlur : public PixelOp {
 
 class JpegArtifacts : public PixelOp {
  public:
-  explicit JpegArtifacts(const OpSpec& spec) : PixelOp(spec), quality_(range_of(spec, "quality")) {}
+  explicit JpegArtifacts(const PartSpec& spec) : PixelOp(spec), quality_(range_of(spec, "quality")) {}
 
  private:
   std::function<void(cv::Mat*)> draw(Rng* rng) const override {

@@ -11,7 +11,7 @@ namespace {
 
 class RandomScale : public TransformOp {
  public:
-  explicit RandomScale(const OpSpec& spec)
+  explicit RandomScale(const PartSpec& spec)
       : p_(spec.get_float("p")),
         limit_(spec.get_float("limit")),
         interpolation_(interpolation_of(spec)) {
@@ -38,17 +38,17 @@ class RandomScale : public TransformOp {
   Interpolation interpolation_;
 };
 
-std::vector<int64_t> sizes_of(const OpSpec& spec) {
+std::vector<int64_t> sizes_of(const PartSpec& spec) {
   const std::vector<int64_t> sizes = spec.get_ints("sizes");
   if (sizes.empty()) fail_op(spec, "sizes is empty; give one size or more");
   return sizes;
 }
 
 // Stands for a resize to the largest size until the micro-batch is known.
-OpSpec as_resize(const OpSpec& spec, int64_t size) {
+PartSpec as_resize(const PartSpec& spec, int64_t size) {
   return {"resize", {{"size", {size}}, {"interpolation", spec.get_string("interpolation")}}};
 }
-std::unique_ptr<TransformOp> make_multi_scale(const OpSpec& spec) {
+std::unique_ptr<TransformOp> make_multi_scale(const PartSpec& spec) {
   const std::vector<int64_t> sizes = sizes_of(spec);
   return make_transform_op(as_resize(spec, *std::max_element(sizes.begin(), sizes.end())));
 }
@@ -71,7 +71,7 @@ Schema multi_scale_schema() {
 
 }  // namespace
 
-OpSpec choose_for_batch(const OpSpec& spec, const BatchKey& key) {
+PartSpec choose_for_batch(const PartSpec& spec, const BatchKey& key) {
   if (spec.name != "multi_scale") return spec;
   const std::vector<int64_t> sizes = sizes_of(spec);
   const bool is_per_step = spec.get_string("per") == "step";

@@ -14,12 +14,12 @@ namespace podium::data_shards {
 
 // One op that recipes may name.
 struct TransformEntry {
-  OpSchema schema;
-  std::unique_ptr<TransformOp> (*create)(const OpSpec&);
+  PartInfo schema;
+  std::unique_ptr<TransformOp> (*create)(const PartSpec&);
 };
 
 template <typename Op>
-std::unique_ptr<TransformOp> make(const OpSpec& spec) {
+std::unique_ptr<TransformOp> make(const PartSpec& spec) {
   return std::make_unique<Op>(spec);
 }
 
@@ -35,16 +35,16 @@ std::vector<TransformEntry> policy_entries();   // augment_policy_ops.cpp
 inline constexpr double kMaxSizePx = 16384;
 
 // Errors of all: RecipeError "transform NAME: ...".
-[[noreturn]] void fail_op(const OpSpec& spec, const std::string& message);
+[[noreturn]] void fail_op(const PartSpec& spec, const std::string& message);
 // [height, width]; one number stands for a square.
-ImageSize size_of(const OpSpec& spec);
+ImageSize size_of(const PartSpec& spec);
 // [low, high] with low <= high; range_of: and above 0.
-std::pair<double, double> interval_of(const OpSpec& spec, const std::string& key);
-std::pair<double, double> range_of(const OpSpec& spec, const std::string& key);
-Interpolation interpolation_of(const OpSpec& spec);
-Sampling sampling_of(const OpSpec& spec);
+std::pair<double, double> interval_of(const PartSpec& spec, const std::string& key);
+std::pair<double, double> range_of(const PartSpec& spec, const std::string& key);
+Interpolation interpolation_of(const PartSpec& spec);
+Sampling sampling_of(const PartSpec& spec);
 // Three bytes.
-std::array<uint8_t, 3> fill_of(const OpSpec& spec);
+std::array<uint8_t, 3> fill_of(const PartSpec& spec);
 // A whole number in [0, n): one value of the stream whatever n is.
 int pick(Rng* rng, int n);
 

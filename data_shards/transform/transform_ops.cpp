@@ -18,7 +18,7 @@ constexpr std::array<double, 3> kImageNetStd = {0.229, 0.224, 0.225};
 
 class Resize : public TransformOp {
  public:
-  explicit Resize(const OpSpec& spec)
+  explicit Resize(const PartSpec& spec)
       : size_(size_of(spec)), interpolation_(interpolation_of(spec)) {}
   void resolve(ImageSize* size, Rng*, std::vector<Step>* steps) const override {
     steps->push_back({.kind = StepKind::kResample,
@@ -38,7 +38,7 @@ class Resize : public TransformOp {
 // ratios, as torchvision's op of this name; the random values of all tries are taken in any case.
 class RandomResizedCrop : public TransformOp {
  public:
-  explicit RandomResizedCrop(const OpSpec& spec)
+  explicit RandomResizedCrop(const PartSpec& spec)
       : size_(size_of(spec)),
         scale_(range_of(spec, "scale")),
         ratio_(range_of(spec, "ratio")),
@@ -97,7 +97,7 @@ class RandomResizedCrop : public TransformOp {
 
 class CenterCrop : public TransformOp {
  public:
-  explicit CenterCrop(const OpSpec& spec) : size_(size_of(spec)) {}
+  explicit CenterCrop(const PartSpec& spec) : size_(size_of(spec)) {}
   void resolve(ImageSize* size, Rng*, std::vector<Step>* steps) const override {
     const int y = static_cast<int>(std::floor((size->height - size_.height) / 2.0));
     const int x = static_cast<int>(std::floor((size->width - size_.width) / 2.0));
@@ -113,7 +113,7 @@ class CenterCrop : public TransformOp {
 
 class RandomCrop : public TransformOp {
  public:
-  explicit RandomCrop(const OpSpec& spec)
+  explicit RandomCrop(const PartSpec& spec)
       : size_(size_of(spec)), pad_(static_cast<int>(spec.get_int("pad"))) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     const int y = offset(size->height, size_.height, rng);
@@ -138,7 +138,7 @@ class RandomCrop : public TransformOp {
 // Appends one step with probability p.
 class WithProbability : public TransformOp {
  public:
-  WithProbability(const OpSpec& spec, StepKind kind) : p_(spec.get_float("p")), kind_(kind) {}
+  WithProbability(const PartSpec& spec, StepKind kind) : p_(spec.get_float("p")), kind_(kind) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     if (rng->bernoulli(p_)) steps->push_back({.kind = kind_, .box = {}, .size = *size});
   }
@@ -152,7 +152,7 @@ class WithProbability : public TransformOp {
 
 class Rotate90 : public TransformOp {
  public:
-  explicit Rotate90(const OpSpec& spec) : p_(spec.get_float("p")) {}
+  explicit Rotate90(const PartSpec& spec) : p_(spec.get_float("p")) {}
   void resolve(ImageSize* size, Rng* rng, std::vector<Step>* steps) const override {
     const bool is_chosen = rng->bernoulli(p_);
     const int quarter_turns = pick(rng, 4);
@@ -171,7 +171,7 @@ class Rotate90 : public TransformOp {
 
 class Grayscale : public WithProbability {
  public:
-  explicit Grayscale(const OpSpec& spec)
+  explicit Grayscale(const PartSpec& spec)
       : WithProbability(spec, StepKind::kGray), channels_(spec.get_int("channels")) {
     if (channels_ != 1 && channels_ != 3) {
       fail_op(spec, fmt::format("channels is {}; give 1 or 3", channels_));
@@ -187,10 +187,10 @@ class Grayscale : public WithProbability {
 };
 
 template <StepKind kKind>
-std::unique_ptr<TransformOp> make_with_probability(const OpSpec& spec) {
+std::unique_ptr<TransformOp> make_with_probability(const PartSpec& spec) {
   return std::make_unique<WithProbability>(spec, kKind);
 }
-std::unique_ptr<TransformOp> make_nothing(const OpSpec&) { return nullptr; }
+std::unique_ptr<TransformOp> make_nothing(const PartSpec&) { return nullptr; }
 
 Schema size_schema() {
   Schema schema;
@@ -259,7 +259,7 @@ std::vector<TransformEntry> basic_entries() {
   };
 }
 
-Normalization parse_normalize(const OpSpec& spec, int64_t channels) {
+Normalization parse_normalize(const PartSpec& spec, int64_t channels) {
   Normalization result;
   const auto read = [&](const std::string& key, std::array<float, 3>* values) {
     const std::vector<double> given = spec.get_floats(key);

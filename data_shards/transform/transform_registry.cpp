@@ -26,13 +26,13 @@ const std::vector<TransformEntry>& entries() {
 
 }  // namespace
 
-std::vector<OpSchema> transform_schemas() {
-  std::vector<OpSchema> schemas;
+std::vector<PartInfo> transform_schemas() {
+  std::vector<PartInfo> schemas;
   for (const TransformEntry& entry : entries()) schemas.push_back(entry.schema);
   return schemas;
 }
 
-std::unique_ptr<TransformOp> make_transform_op(const OpSpec& spec) {
+std::unique_ptr<TransformOp> make_transform_op(const PartSpec& spec) {
   std::vector<std::string> names;
   for (const TransformEntry& entry : entries()) {
     if (entry.schema.name == spec.name) return entry.create(spec);
@@ -42,11 +42,11 @@ std::unique_ptr<TransformOp> make_transform_op(const OpSpec& spec) {
                                 did_you_mean(spec.name, names), join(names, ", ")));
 }
 
-void fail_op(const OpSpec& spec, const std::string& message) {
+void fail_op(const PartSpec& spec, const std::string& message) {
   throw RecipeError(fmt::format("transform {}: {}", spec.name, message));
 }
 
-ImageSize size_of(const OpSpec& spec) {
+ImageSize size_of(const PartSpec& spec) {
   const std::vector<int64_t> size = spec.get_ints("size");
   if (size.empty() || size.size() > 2) {
     fail_op(spec,
@@ -56,7 +56,7 @@ ImageSize size_of(const OpSpec& spec) {
   return {static_cast<int>(size.front()), static_cast<int>(size.back())};
 }
 
-std::pair<double, double> interval_of(const OpSpec& spec, const std::string& key) {
+std::pair<double, double> interval_of(const PartSpec& spec, const std::string& key) {
   const std::vector<double> range = spec.get_floats(key);
   if (range.size() != 2 || range[0] > range[1]) {
     fail_op(spec, fmt::format("{} is [{}]; give [low, high] with low <= high", key,
@@ -65,7 +65,7 @@ std::pair<double, double> interval_of(const OpSpec& spec, const std::string& key
   return {range[0], range[1]};
 }
 
-std::pair<double, double> range_of(const OpSpec& spec, const std::string& key) {
+std::pair<double, double> range_of(const PartSpec& spec, const std::string& key) {
   const std::vector<double> range = spec.get_floats(key);
   if (range.size() != 2 || !(range[0] > 0) || range[0] > range[1]) {
     fail_op(spec, fmt::format("{} is [{}]; give [low, high] with 0 < low <= high", key,
@@ -74,19 +74,19 @@ std::pair<double, double> range_of(const OpSpec& spec, const std::string& key) {
   return {range[0], range[1]};
 }
 
-Interpolation interpolation_of(const OpSpec& spec) {
+Interpolation interpolation_of(const PartSpec& spec) {
   return spec.get_string("interpolation") == "bicubic" ? Interpolation::kBicubic
                                                        : Interpolation::kBilinear;
 }
 
-Sampling sampling_of(const OpSpec& spec) {
+Sampling sampling_of(const PartSpec& spec) {
   const std::string name = spec.get_string("sampling");
   return name == "nearest"    ? Sampling::kNearest
          : name == "bilinear" ? Sampling::kBilinear
                               : Sampling::kBicubic;
 }
 
-std::array<uint8_t, 3> fill_of(const OpSpec& spec) {
+std::array<uint8_t, 3> fill_of(const PartSpec& spec) {
   const std::vector<int64_t> values = spec.get_ints("fill");
   if (values.size() != 3) {
     fail_op(spec, fmt::format("fill has {} numbers; give [red, green, blue]", values.size()));

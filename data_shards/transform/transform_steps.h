@@ -73,10 +73,10 @@ class TransformOp {
 };
 
 // Null for normalize, which is no step. Errors: RecipeError naming op and parameter.
-std::unique_ptr<TransformOp> make_transform_op(const OpSpec& spec);
+std::unique_ptr<TransformOp> make_transform_op(const PartSpec& spec);
 // An op whose choice belongs to the micro-batch (multi_scale), as the op with the choice made; any
 // other op as it is. Random: kBatchSize, keyed by the micro-batch.
-OpSpec choose_for_batch(const OpSpec& spec, const BatchKey& key);
+PartSpec choose_for_batch(const PartSpec& spec, const BatchKey& key);
 
 // Mean and deviation of a normalize op for 3 channels, or 1 (the average of three given values), in
 // units of 0..1.
@@ -84,7 +84,7 @@ struct Normalization {
   std::array<float, 3> mean{0, 0, 0};
   std::array<float, 3> std{1, 1, 1};
 };
-Normalization parse_normalize(const OpSpec& spec, int64_t channels);
+Normalization parse_normalize(const PartSpec& spec, int64_t channels);
 
 // `image`: CV_8UC3. Applies one step to bytes.
 cv::Mat apply_to_bytes(const cv::Mat& image, const Step& step);

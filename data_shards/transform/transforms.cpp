@@ -55,17 +55,17 @@ bool is_same_size(const Step& resample) {
 }  // namespace
 
 struct TransformPipeline::Impl {
-  std::vector<OpSpec> specs;
+  std::vector<PartSpec> specs;
   std::vector<std::unique_ptr<TransformOp>> ops;
   int64_t channels = 3;
   ImageSize fixed_size;  // 0 x 0: depends on the image
   std::array<float, 3> scale;
   std::array<float, 3> offset;
 
-  explicit Impl(const std::vector<OpSpec>& given) : specs(given) {
+  explicit Impl(const std::vector<PartSpec>& given) : specs(given) {
     std::optional<ImageSize> size;
-    const OpSpec* last_op = nullptr;  // that works on normalised values
-    for (const OpSpec& spec : specs) {
+    const PartSpec* last_op = nullptr;  // that works on normalised values
+    for (const PartSpec& spec : specs) {
       std::unique_ptr<TransformOp> op = make_transform_op(spec);
       if (!op) {
         if (&spec != &specs.back()) {
@@ -176,7 +176,7 @@ struct TransformPipeline::Impl {
   }
 };
 
-TransformPipeline::TransformPipeline(const std::vector<OpSpec>& ops)
+TransformPipeline::TransformPipeline(const std::vector<PartSpec>& ops)
     : impl_(std::make_unique<Impl>(ops)) {
   // The loader's threads share the cores; OpenCV's own threads would only get in their way.
   cv::setNumThreads(1);
@@ -192,14 +192,14 @@ std::array<int64_t, 2> TransformPipeline::output_size() const {
 
 bool TransformPipeline::has_batch_choices() const {
   return std::any_of(impl_->specs.begin(), impl_->specs.end(),
-                     [](const OpSpec& spec) { return spec.name == "multi_scale"; });
+                     [](const PartSpec& spec) { return spec.name == "multi_scale"; });
 }
 
 std::shared_ptr<const TransformPipeline> for_batch(
     std::shared_ptr<const TransformPipeline> pipeline, const BatchKey& key) {
   if (!pipeline->has_batch_choices()) return pipeline;
-  std::vector<OpSpec> chosen;
-  for (const OpSpec& spec : pipeline->impl_->specs) chosen.push_back(choose_for_batch(spec, key));
+  std::vector<PartSpec> chosen;
+  for (const PartSpec& spec : pipeline->impl_->specs) chosen.push_back(choose_for_batch(spec, key));
   return std::make_shared<const TransformPipeline>(chosen);
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <opencv2/core/mat.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,7 @@ class ImageSource;
 
 // The ops that data.train_transforms and data.eval_transforms may name, with their parameters. The
 // list: transform_registry.cpp; for readers: docs/recipes.md.
-std::vector<OpSchema> transform_schemas();
+std::vector<PartInfo> transform_schemas();
 
 // The micro-batches that share a choice: all of a step.
 struct BatchKey {
@@ -36,7 +37,7 @@ class TransformPipeline {
  public:
   // Errors: RecipeError naming the op ("sizes differ within a batch: add resize or a crop with a
   // fixed size").
-  explicit TransformPipeline(const std::vector<OpSpec>& ops);
+  explicit TransformPipeline(const std::vector<PartSpec>& ops);
   ~TransformPipeline();
   TransformPipeline(TransformPipeline&&) noexcept;
 

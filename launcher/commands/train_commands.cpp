@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/recipe/schema_text.h"
 #include "base/text.h"
 #include "launcher/cli/command_line.h"
 #include "launcher/commands/commands.h"
@@ -45,7 +46,7 @@ FlagUse stage_flag() {
 
 void run_train(const Invocation& invocation) {
   if (FLAGS_help_recipe) {
-    fmt::print("{}", trainer::recipe_schema().help_text());
+    fmt::print("{}", help_text(trainer::recipe_schema()));
     return;
   }
   if (invocation.has("fold") && FLAGS_folds.empty()) {

@@ -190,7 +190,7 @@ cv::Mat show_samples(const ShowOptions& options) {
   cells.resize(std::min(cells.size(), static_cast<size_t>(options.num_samples)));
   const bool has_masks = source.dataset().task() == Task::kSegmentation;
   std::vector<std::string> names;
-  for (const OpSpec& op : source.recipe.get_ops("data.train_transforms")) names.push_back(op.name);
+  for (const PartSpec& op : source.recipe.get_ops("data.train_transforms")) names.push_back(op.name);
   const std::string title = fmt::format("{}, epoch {}: {}", options.recipe.filename().string(),
                                         options.epoch + 1, join(names, ", "));
   return draw_grid(title, cells,

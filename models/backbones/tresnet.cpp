@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "models/interface/name_rules.h"
+#include "models/layers/adapt_channels.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {

@@ -25,11 +25,6 @@ StateDict load_tensors(const std::filesystem::path& file);
 std::string save_tensors(const std::filesystem::path& file, const StateDict& tensors,
                          const std::map<std::string, std::string>& metadata = {});
 
-// A first convolution's weight made for another number of channels C by timm's rule: one channel
-// gets the sum over the old ones, others repeat the old ones in turn, scaled by old / C to keep the
-// magnitude of the sum. Shapes: (out, old, kh, kw) -> (out, C, kh, kw).
-torch::Tensor adapt_channels(const torch::Tensor& weight, int64_t num_channels);
-
 struct LoadOptions {
   std::string prefix = "";  // "encoder.": only keys with it, stripped
   bool is_strict =

@@ -45,10 +45,10 @@ inline int largest_difference(const cv::Mat& a, const cv::Mat& b) {
 }
 
 // An op with its defaults, as a recipe would give it.
-inline OpSpec make_op(const std::string& name,
+inline PartSpec make_op(const std::string& name,
                       const nlohmann::json& given = nlohmann::json::object()) {
-  OpSpec spec{name, nlohmann::json::object()};
-  for (const OpSchema& schema : transform_schemas()) {
+  PartSpec spec{name, nlohmann::json::object()};
+  for (const PartInfo& schema : transform_schemas()) {
     if (schema.name != name) continue;
     for (const Field& field : schema.parameters.fields())
       spec.parameters[field.key] = field.default_value;

@@ -24,16 +24,11 @@ using data_shards::Task;
 constexpr double kMaxCount = 1e9;
 constexpr double kMaxSeed = 9007199254740992.0;  // 2^53: exact in every JSON reader
 
-// An op with all its parameters, as a recipe's default must give it.
-Json op_with_defaults(const std::vector<OpSchema>& ops, const std::string& name,
+// An operation with its defaults but for `given`, as the default of a list takes it.
+Json op_with_defaults(const std::vector<PartInfo>& ops, const std::string& name,
                       const Json& given) {
-  for (const OpSchema& op : ops) {
-    if (op.name != name) continue;
-    Json parameters = Json::object();
-    for (const Field& field : op.parameters.fields()) {
-      parameters[field.key] = given.value(field.key, field.default_value);
-    }
-    return {{name, parameters}};
+  for (const PartInfo& op : ops) {
+    if (op.name == name) return {{name, part_with_defaults(op, given).parameters}};
   }
   throw InternalError(fmt::format("no transform \"{}\"", name));
 }
@@ -45,7 +40,7 @@ std::vector<std::string> model_names() {
 }
 
 void add_data_keys(Schema& schema) {
-  const std::vector<OpSchema> ops = data_shards::transform_schemas();
+  const std::vector<PartInfo> ops = data_shards::transform_schemas();
   const Json transforms = Json::array({op_with_defaults(ops, "resize", {{"size", {224}}}),
                                        op_with_defaults(ops, "normalize", Json::object())});
   schema.add_op_list("data.train_transforms", transforms,

@@ -1,4 +1,5 @@
 // Proves that a schema refuses our own mistakes and that its help tells what a person needs.
+#include "base/recipe/schema_text.h"
 #include "base/recipe/schema.h"
 
 #include <gmock/gmock.h>
@@ -52,7 +53,7 @@ TEST(Schema, ClashingKeysAndBadDefaultsAreOurBugs) {
 }
 
 TEST(Schema, HelpShowsTypeUnitRangeDefaultChoicesAndOperations) {
-  const std::string help = test_schema().help_text();
+  const std::string help = help_text(test_schema());
   EXPECT_THAT(help, HasSubstr("  name                      a string; must be given\n"));
   EXPECT_THAT(help,
               HasSubstr("\noptimizer:\n  optimizer.lr              a float >= 0; default 3e-04\n"

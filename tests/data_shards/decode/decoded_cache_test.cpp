@@ -59,7 +59,7 @@ std::shared_ptr<const Dataset> pack_masks(const TemporaryFolder& folder,
 // Crops of several sizes into 16 px, so that JPEGs are reduced by all denominators, and operations
 // that would write to their input if they could.
 std::shared_ptr<const TransformPipeline> transforms() {
-  return std::make_shared<TransformPipeline>(std::vector<OpSpec>{
+  return std::make_shared<TransformPipeline>(std::vector<PartSpec>{
       make_op("random_resized_crop", {{"size", {16}}, {"scale", {0.05, 1.0}}}), make_op("hflip"),
       make_op("rand_augment"), make_op("cutout"), make_op("normalize")});
 }

@@ -15,7 +15,7 @@ namespace {
 
 using testing::HasSubstr;
 
-std::shared_ptr<const TransformPipeline> pipeline(const std::vector<OpSpec>& ops) {
+std::shared_ptr<const TransformPipeline> pipeline(const std::vector<PartSpec>& ops) {
   return std::make_shared<TransformPipeline>(ops);
 }
 

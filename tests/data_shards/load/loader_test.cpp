@@ -48,12 +48,12 @@ std::filesystem::path pack_multi_label(const TemporaryFolder& folder, int num_sa
 }
 
 std::shared_ptr<const TransformPipeline> training_transforms() {
-  return std::make_shared<TransformPipeline>(std::vector<OpSpec>{
+  return std::make_shared<TransformPipeline>(std::vector<PartSpec>{
       make_op("random_resized_crop", {{"size", {16}}}), make_op("hflip"), make_op("normalize")});
 }
 std::shared_ptr<const TransformPipeline> plain_transforms() {
   return std::make_shared<TransformPipeline>(
-      std::vector<OpSpec>{make_op("resize", {{"size", {kSide}}})});
+      std::vector<PartSpec>{make_op("resize", {{"size", {kSide}}})});
 }
 
 std::function<std::optional<MicroBatchPlan>()> in_turn(std::vector<MicroBatchPlan> plans) {

@@ -260,7 +260,7 @@ TEST(Augment, TimmLevelsAreTimms) {
 // Every op of the registry with random choices: the size that it announces, the same draws for any
 // image, and no change of the mask's classes.
 TEST(Augment, DrawsDoNotDependOnTheImageAndMasksKeepTheirClasses) {
-  for (const OpSchema& schema : transform_schemas()) {
+  for (const PartInfo& schema : transform_schemas()) {
     json given = json::object();
     if (schema.parameters.find("size")) given["size"] = {20};
     if (schema.parameters.find("sizes")) given["sizes"] = {20, 24};
@@ -326,15 +326,15 @@ TEST(Augment, MaskFollowsWarps) {
 // bytes.
 TEST(Augment, TrailingTablesEqualSeparateSteps) {
   const std::string png = encode_png(pixels_of("image"));
-  const OpSpec bright = make_op("color_jitter", {{"brightness", 0.8}});
-  const OpSpec crop = make_op("center_crop", {{"size", {20, 24}}});
-  const std::vector<std::vector<OpSpec>> starts = {
+  const PartSpec bright = make_op("color_jitter", {{"brightness", 0.8}});
+  const PartSpec crop = make_op("center_crop", {{"size", {20, 24}}});
+  const std::vector<std::vector<PartSpec>> starts = {
       {crop, bright, make_op("hflip", {{"p", 1.0}}), bright},
       {crop, make_op("grayscale", {{"channels", 3}}), bright},
       {crop, bright, make_op("grayscale", {{"channels", 3}}), make_op("vflip")},
       {make_op("resize", {{"size", {20, 24}}}), bright, bright}};
-  for (const std::vector<OpSpec>& ops : starts) {
-    std::vector<OpSpec> split = ops;
+  for (const std::vector<PartSpec>& ops : starts) {
+    std::vector<PartSpec> split = ops;
     split.push_back(crop);  // nothing is left to cut, but bytes are made before it
     for (uint64_t number = 0; number < 4; ++number) {
       const at::Tensor a = TransformPipeline(ops).run(png, "png", nullptr, rng(number), nullptr);
@@ -413,7 +413,7 @@ TEST(Augment, PoliciesDrawAllTheirOperations) {
 
 TEST(Augment, MultiScaleDrawsOneSizePerStepOrEpoch) {
   const auto make = [](const std::string& per) {
-    return std::make_shared<const TransformPipeline>(std::vector<OpSpec>{
+    return std::make_shared<const TransformPipeline>(std::vector<PartSpec>{
         make_op("multi_scale", {{"sizes", {16, 20, 24}}, {"per", per}}), make_op("normalize")});
   };
   for (const std::string per : {"step", "epoch"}) {
@@ -430,7 +430,7 @@ TEST(Augment, MultiScaleDrawsOneSizePerStepOrEpoch) {
     EXPECT_EQ(of_steps.size(), per == "step" ? 3u : 1u);
     EXPECT_EQ(of_epochs, (std::set<int64_t>{16, 20, 24}));
   }
-  const auto plain = std::make_shared<const TransformPipeline>(std::vector<OpSpec>{});
+  const auto plain = std::make_shared<const TransformPipeline>(std::vector<PartSpec>{});
   EXPECT_EQ(for_batch(plain, {}), plain);
 }
 
@@ -460,7 +460,7 @@ TEST(Augment, NormalisedImagesComeBackAsBytes) {
 }
 
 TEST(Augment, WrongParametersNameTheOp) {
-  const auto error_of = [](const std::vector<OpSpec>& ops) -> std::string {
+  const auto error_of = [](const std::vector<PartSpec>& ops) -> std::string {
     try {
       const TransformPipeline pipeline(ops);
     } catch (const RecipeError& error) {

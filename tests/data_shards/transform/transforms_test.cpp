@@ -22,7 +22,7 @@ using testing::HasSubstr;
 
 Rng rng(uint64_t number) { return {1, RandomPurpose::kTest, number}; }
 
-std::string error_of(const std::vector<OpSpec>& ops) {
+std::string error_of(const std::vector<PartSpec>& ops) {
   try {
     const TransformPipeline pipeline(ops);
   } catch (const RecipeError& error) {
@@ -49,7 +49,7 @@ Pair numbered(int width, int height) {
 }
 
 // Runs the ops and returns the first channel times 255 as (H, W) floats; `mask` follows.
-std::vector<float> run(const std::vector<OpSpec>& ops, const cv::Mat& image, cv::Mat* mask,
+std::vector<float> run(const std::vector<PartSpec>& ops, const cv::Mat& image, cv::Mat* mask,
                        uint64_t number = 0) {
   const TransformPipeline pipeline(ops);
   const at::Tensor output = pipeline.run(encode_png(image), "png", mask, rng(number), nullptr);
@@ -61,7 +61,7 @@ std::vector<float> run(const std::vector<OpSpec>& ops, const cv::Mat& image, cv:
 
 TEST(Transforms, MaskFollowsEveryExactGeometry) {
   const Pair pair = numbered(16, 12);
-  const std::vector<std::vector<OpSpec>> pipelines = {
+  const std::vector<std::vector<PartSpec>> pipelines = {
       {make_op("hflip", {{"p", 1.0}})},
       {make_op("vflip", {{"p", 1.0}})},
       {make_op("rotate90")},
@@ -103,7 +103,7 @@ TEST(Transforms, MaskFollowsResampling) {
         image.at<cv::Vec3b>(y, x) = cv::Vec3b::all(static_cast<uint8_t>(4 * at));
       }
     }
-    const std::vector<OpSpec> ops = {make_op("random_resized_crop", {{"size", {64, 80}}}),
+    const std::vector<PartSpec> ops = {make_op("random_resized_crop", {{"size", {64, 80}}}),
                                      make_op("hflip"), make_op("vflip")};
     for (uint64_t number = 0; number < 10; ++number) {
       cv::Mat output_mask = mask.clone();
@@ -190,7 +190,7 @@ TEST(Transforms, GrayHasOneChannel) {
 
 TEST(Transforms, ResizeOfAJpegEqualsPillow) {
   // Pillow's decoded pixels through the same resampling as an exact PNG.
-  const std::vector<OpSpec> ops = {make_op("resize", {{"size", {60, 90}}})};
+  const std::vector<PartSpec> ops = {make_op("resize", {{"size", {60, 90}}})};
   const TransformPipeline pipeline(ops);
   const at::Tensor jpeg =
       pipeline.run(read_file(loader_fixture("jpeg420_75x53.jpg")), "jpg", nullptr, rng(0), nullptr);
@@ -201,7 +201,7 @@ TEST(Transforms, ResizeOfAJpegEqualsPillow) {
 
 // A reduced decode stands in for the first part of the averaging; it may differ, but not by much.
 TEST(Transforms, ReducedDecodeIsCloseToTheFullOne) {
-  const std::vector<OpSpec> ops = {make_op("resize", {{"size", {13, 18}}})};
+  const std::vector<PartSpec> ops = {make_op("resize", {{"size", {13, 18}}})};
   const TransformPipeline pipeline(ops);
   const at::Tensor jpeg =
       pipeline.run(read_file(loader_fixture("jpeg444_75x53.jpg")), "jpg", nullptr, rng(0), nullptr);
@@ -215,7 +215,7 @@ TEST(Transforms, ReducedDecodeIsCloseToTheFullOne) {
 }
 
 TEST(Transforms, CropOfAJpegEqualsCropOfThePixels) {
-  const std::vector<OpSpec> ops = {
+  const std::vector<PartSpec> ops = {
       make_op("random_resized_crop", {{"size", {48}}, {"scale", {0.1, 0.6}}}), make_op("hflip"),
       make_op("normalize")};
   const TransformPipeline pipeline(ops);
@@ -361,7 +361,7 @@ TEST(Transforms, BadImagesAndMasksAreDataErrors) {
 }
 
 TEST(Transforms, EverySchemaMakesAnOp) {
-  for (const OpSchema& schema : transform_schemas()) {
+  for (const PartInfo& schema : transform_schemas()) {
     json given = json::object();
     if (schema.parameters.find("size")) given["size"] = {8};
     if (schema.parameters.find("sizes")) given["sizes"] = {8, 16};

@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "base/recipe/schema_text.h"
 #include "base/error.h"
 #include "data_shards/transform/transforms.h"
 #include "trainer/run/train.h"
@@ -44,7 +45,7 @@ TEST(RecipeSchema, DefaultTransformsGiveAPipeline) {
 }
 
 TEST(RecipeSchema, EveryKeyHasHelp) {
-  const std::string help = recipe_schema().help_text();
+  const std::string help = help_text(recipe_schema());
   for (const Field& field : recipe_schema().fields()) {
     EXPECT_FALSE(field.help.empty()) << field.key;
     EXPECT_THAT(help, HasSubstr(field.key.substr(field.key.find('.') + 1)));
