@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "metrics/segmentation.h"
+#include "distributed/agreement.h"
 #include "trainer/evaluate/evaluate_records.h"
 #include "trainer/step/train_loop.h"
 

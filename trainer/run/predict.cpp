@@ -1,4 +1,6 @@
-// `podium predict`: the weights of finished runs on a data set -> prediction sets.
+// Opens runs, checks that they fit the data, evaluates and saves.
+#include "trainer/run/predict.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
