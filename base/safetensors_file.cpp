@@ -280,6 +280,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file)
 SafetensorsFile::~SafetensorsFile() = default;
 SafetensorsFile::SafetensorsFile(SafetensorsFile&&) noexcept = default;
 
+std::string SafetensorsFile::digest() const { return xxh3_128_hex(mapping_->bytes()); }
+
 const ArrayView& SafetensorsFile::at(const std::string& name) const {
   const auto found = arrays_.find(name);
   if (found != arrays_.end()) return found->second;

@@ -35,6 +35,8 @@ class SafetensorsFile {
   const std::map<std::string, ArrayView>& arrays() const { return arrays_; }
   // The "__metadata__" object.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // XXH3-128 of the whole file. Complexity: one pass over its bytes.
+  std::string digest() const;
   // Errors: DataError with the nearest name.
   const ArrayView& at(const std::string& name) const;
   // at(), with type and number of dimensions checked (`rank` < 0: any).

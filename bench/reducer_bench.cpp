@@ -22,11 +22,11 @@
 #include <vector>
 
 #include "base/error.h"
-#include "models/registry.h"
-#include "trainer/record/checkpoint_writer.h"
 #include "distributed/communicator.h"
 #include "distributed/reduce/gradient_reducer.h"
 #include "distributed/world/world.h"
+#include "models/registry.h"
+#include "trainer/record/checkpoint_writer.h"
 #include "trainer/step/run_position.h"
 #include "trainer/step/run_state.h"
 
@@ -187,14 +187,14 @@ void measure_link(Communicator& communicator) {
 
 // What a step waits for its checkpoint.
 void measure_checkpoints(const std::string& variant, const Work& work, int num_steps) {
-  CheckpointTensors tensors;
+  RunState state;
   for (size_t i = 0; i < work.parameters.size(); ++i) {
     const torch::Tensor weight = work.parameters[i].detach();
     const std::string name = fmt::format("{:03}.weight", i);
-    tensors.weights[name] = weight;
-    tensors.ema[name] = weight.clone();
+    state[kNetworkGroup][name] = weight;
+    state[kEmaGroup][name] = weight.clone();
     for (const char* slot : {"exp_avg.", "exp_avg_sq."})
-      tensors.optimizer[slot + name] = weight.clone();
+      state[kOptimizerGroup][slot + name] = weight.clone();
   }
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / fmt::format("podium-bench-{}", ::getpid());

@@ -224,8 +224,9 @@ void widen(torch::nn::Module& module) {
   }
 }
 
-StateDict load_tensors(const std::filesystem::path& file) {
+StateDict load_tensors(const std::filesystem::path& file, std::string* digest) {
   const SafetensorsFile stored(file);
+  if (digest != nullptr) *digest = stored.digest();
   StateDict result;
   for (const auto& [name, array] : stored.arrays()) {
     torch::Tensor tensor = torch::empty(array.shape, torch::dtype(tensor_type(array.dtype)));

@@ -9,9 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "data_shards/plan/plan_stream.h"
+#include "distributed/agreement.h"
 #include "metrics/segmentation.h"
 #include "distributed/agreement.h"
 #include "trainer/evaluate/evaluate_records.h"
+#include "trainer/step/forward_pass.h"
 #include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
@@ -66,18 +69,14 @@ void require_finite(const torch::Tensor& logits, const Batch& batch) {
   }
 }
 
-void add_batch(models::VisionModel& model, const Batch& batch, int64_t number, torch::Device device,
-               const EvaluationOptions& options, EvaluationRecords& records) {
+void add_batch(models::VisionModel& model, const Batch& batch, int64_t number,
+               const ForwardPass& forward, const EvaluationOptions& options,
+               EvaluationRecords& records) {
   const bool has_labels = options.dataset->has_labels();
-  torch::Tensor logits;
-  {
-    const AutocastGuard autocast(device, autocast_type(options.precision));
-    logits = model.forward(batch.images.front().to(device, /*non_blocking=*/true)).logits;
-  }
-  logits = logits.to(torch::kFloat32);
+  const torch::Tensor logits = forward(model, batch.images.front()).logits;
   require_finite(logits, batch);
   if (has_labels && options.loss != nullptr) {
-    const torch::Tensor targets = targets_of(batch, options.info.task, device);
+    const torch::Tensor targets = targets_of(batch, options.info.task, forward.device());
     records.batch_numbers.push_back(number);
     records.batch_sizes.push_back(batch.size());
     records.batch_losses.push_back((*options.loss)(logits, targets).item<double>());
@@ -144,21 +143,16 @@ Evaluation evaluate(models::VisionModel& model, Communicator& communicator,
   const torch::InferenceMode no_gradients;
   const auto plans = data_shards::plan_evaluation(indices, options.batch_size, communicator.rank(),
                                                   communicator.world_size());
-  size_t next_plan = 0;
-  data_shards::Loader loader(
-      options.dataset, options.transforms,
-      [&]() -> std::optional<data_shards::MicroBatchPlan> {
-        if (next_plan == plans.size()) return std::nullopt;
-        return plans[next_plan++];
-      },
-      /*is_training=*/false, options.loader);
+  const ForwardPass forward(communicator.device(), options.precision, options.is_channels_last);
+  data_shards::Loader loader(options.dataset, options.transforms, data_shards::stream_plans(plans),
+                             /*is_training=*/false, options.loader);
 
   EvaluationRecords local;
   for (const data_shards::MicroBatchPlan& plan : plans) {
     const std::optional<Batch> batch = loader.next();
     if (!batch) throw InternalError("the evaluation loader ended before the last batch");
     if (batch->size() == 0) continue;  // all of its samples were bad
-    add_batch(model, *batch, plan.step, communicator.device(), options, local);
+    add_batch(model, *batch, plan.step, forward, options, local);
   }
   Evaluation result;
   result.bad_samples = gather_bad_samples(loader.bad_samples(), communicator);

@@ -24,6 +24,7 @@ struct EvaluationOptions {
   ClassInfo info;
   int64_t batch_size = 32;
   std::string precision = "fp32";  // "fp32", "bf16", "fp16"
+  bool is_channels_last = false;   // memory order of images
   bool keep_predictions = false;
   const Loss* loss = nullptr;  // null: no val_loss
 };

@@ -5,18 +5,20 @@
 #include <torch/utils.h>
 
 #include <algorithm>
-#include <deque>
 #include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "data_shards/load/loader.h"
+#include "data_shards/plan/plan_stream.h"
 
 namespace podium::trainer {
 
-void measure_norms(Trainee& run, const TrainData& data, const data_shards::TrainSampler& sampler) {
+void measure_norms(TrainingRun& run, const TrainData& data,
+                   const data_shards::TrainSampler& sampler) {
+  models::VisionModel& model = *run.network().model;
   const TrainSettings& settings = run.settings;
-  const std::vector<models::BatchNorm2dImpl*> norms = models::find_trained_norms(*run.model);
+  const std::vector<models::BatchNorm2dImpl*> norms = models::find_trained_norms(model);
   if (norms.empty()) return;
   const int64_t global = sampler.global_batch_size();
   const int64_t num_steps = std::clamp<int64_t>((settings.batch_norm_samples + global - 1) / global,
@@ -26,9 +28,9 @@ void measure_norms(Trainee& run, const TrainData& data, const data_shards::Train
   options.logical_workers = settings.logical_workers;
   options.grad_accum_steps = settings.grad_accum_steps * num_steps;
   NormReducer reducer(norms, *run.communicator, options);
-  const int64_t num_local = run.reducer->num_local_leaves() / settings.grad_accum_steps;
-  const int64_t first = run.reducer->first_leaf() / settings.grad_accum_steps;
-  std::deque<data_shards::MicroBatchPlan> plans;
+  const int64_t num_local = run.network().reducer->num_local_leaves() / settings.grad_accum_steps;
+  const int64_t first = run.network().reducer->first_leaf() / settings.grad_accum_steps;
+  std::vector<data_shards::MicroBatchPlan> plans;
   for (int64_t worker = first; worker < first + num_local; ++worker) {
     for (int64_t step = 0; step < num_steps; ++step) {
       for (auto& plan :
@@ -38,29 +40,21 @@ void measure_norms(Trainee& run, const TrainData& data, const data_shards::Train
     }
   }
   const size_t num_batches = plans.size();
-  data_shards::Loader loader(
-      data.dataset, data.eval_transforms,
-      [&]() -> std::optional<data_shards::MicroBatchPlan> {
-        if (plans.empty()) return std::nullopt;
-        data_shards::MicroBatchPlan plan = std::move(plans.front());
-        plans.pop_front();
-        return plan;
-      },
-      /*is_training=*/true, data.eval_loader);
+  data_shards::Loader loader(data.dataset, data.eval_transforms,
+                             data_shards::stream_plans(std::move(plans)),
+                             /*is_training=*/true, data.eval_loader);
 
   const torch::NoGradGuard no_gradients;
-  const torch::Device device = run.communicator->device();
-  const bool was_training = run.model->is_training();
-  run.model->eval();
+  const bool was_training = model.is_training();
+  model.eval();
   for (models::BatchNorm2dImpl* norm : norms) norm->train();
   for (size_t i = 0; i < num_batches; ++i) {
     const std::optional<data_shards::Batch> batch = loader.next();
     if (!batch) throw InternalError("the loader of the norms' samples ended before the last batch");
-    const AutocastGuard autocast(device, autocast_type(settings.precision));
-    run.model->forward(batch->images.front().to(device, /*non_blocking=*/true));
+    (*run.forward)(model, batch->images.front());
     reducer.collect();
   }
-  run.model->train(was_training);
+  model.train(was_training);
   reducer.finish_precise();
 }
 

@@ -15,6 +15,6 @@ namespace podium::trainer {
 // data.eval_transforms in the micro-batches of training: the list is fixed, the sums follow the
 // tree, so the result does not depend on the number of workers. Collective: all ranks; blocks.
 // Source: "precise batch norm", Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3.
-void measure_norms(Trainee& run, const TrainData& data, const data_shards::TrainSampler& sampler);
+void measure_norms(TrainingRun& run, const TrainData& data, const data_shards::TrainSampler& sampler);
 
 }  // namespace podium::trainer

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -22,11 +24,8 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kStateFile = "state.json";
-constexpr const char* kWeightsFile = "weights.safetensors";
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
-constexpr const char* kEmaFile = "ema.safetensors";
 
 // state.json vouches for itself: "digest" is that of the text without it.
 std::string signed_text(Json state) {
@@ -49,9 +48,9 @@ Json read_state(const fs::path& checkpoint) {
     throw DataError(fmt::format("{}: digest {}, expected {}; take an earlier checkpoint",
                                 file.string(), found, expected));
   }
-  if (state.at("version") != kVersion) {
-    throw DataError(fmt::format("{}: version {}, this program reads {}", file.string(),
-                                state.at("version").dump(), kVersion));
+  if (state.at("version") != 1 && state.at("version") != kVersion) {
+    throw DataError(fmt::format("{}: version {}, this program reads 1 and {}; take a newer podium",
+                                file.string(), state.at("version").dump(), kVersion));
   }
   return state;
 }
@@ -82,24 +81,115 @@ void remove_expired(const fs::path& directory, const RetentionRule& rule) {
   }
 }
 
+// The tensors of a group in name order, in parts of at most `part_bytes`.
+std::vector<TensorMap> split_group(const TensorMap& tensors, int64_t part_bytes) {
+  std::vector<TensorMap> parts(1);
+  int64_t num_bytes = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const auto size = static_cast<int64_t>(tensor.nbytes());
+    if (!parts.back().empty() && num_bytes + size > part_bytes) {
+      parts.emplace_back();
+      num_bytes = 0;
+    }
+    parts.back()[name] = tensor;
+    num_bytes += size;
+  }
+  return parts;
+}
+
+// "optimizer.safetensors", or "optimizer-00002-of-00003.safetensors" of several parts.
+std::string part_name(const std::string& group, size_t part, size_t num_parts) {
+  return num_parts == 1 ? group + ".safetensors"
+                        : fmt::format("{}-{:05}-of-{:05}.safetensors", group, part + 1, num_parts);
+}
+
+// {"name": .., "parts": [{"file": .., "xxh3_128": ..}]}
+Json save_group(const fs::path& directory, const std::string& group, const TensorMap& tensors,
+                int64_t part_bytes) {
+  const std::vector<TensorMap> parts = split_group(tensors, part_bytes);
+  Json files = Json::array();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::string name = part_name(group, i, parts.size());
+    files.push_back(
+        {{"file", name}, {"xxh3_128", models::save_tensors(directory / name, parts[i])}});
+  }
+  return {{"name", group}, {"parts", files}};
+}
+
+TensorMap load_part(const fs::path& file, const std::string& expected) {
+  std::string found;
+  TensorMap tensors = models::load_tensors(file, &found);
+  if (found != expected) {
+    throw DataError(fmt::format("{}: digest {}, expected {}; take an earlier checkpoint",
+                                file.string(), found, expected));
+  }
+  return tensors;
+}
+
+RunState load_groups(const fs::path& checkpoint, const Json& groups) {
+  RunState state;
+  for (const Json& group : groups) {
+    TensorMap& tensors = state[group.at("name").get<std::string>()];
+    for (const Json& part : group.at("parts")) {
+      const fs::path file_name = part.at("file").get<std::string>();
+      if (file_name != file_name.filename()) {
+        throw DataError(fmt::format("{}: \"{}\" is no file name; take an earlier checkpoint",
+                                    (checkpoint / kStateFile).string(), file_name.string()));
+      }
+      const fs::path file = checkpoint / file_name;
+      for (auto& [name, tensor] : load_part(file, part.at("xxh3_128"))) {
+        if (!tensors.emplace(name, std::move(tensor)).second) {
+          throw DataError(
+              fmt::format("{}: \"{}\" stands in an earlier part too; take an earlier "
+                          "checkpoint",
+                          file.string(), name));
+        }
+      }
+    }
+  }
+  return state;
+}
+
+// Version 1 had three files, and the loss scale among the optimizer's tensors.
+RunState load_version_1(const fs::path& checkpoint, const Json& files) {
+  const std::map<std::string, const char*> groups = {{"weights.safetensors", kNetworkGroup},
+                                                     {"optimizer.safetensors", kOptimizerGroup},
+                                                     {"ema.safetensors", kEmaGroup}};
+  RunState state;
+  for (const auto& [file, digest] : files.items()) {
+    const auto group = groups.find(file);
+    if (group == groups.end()) {
+      throw DataError(fmt::format("{}: version 1 has no file {}; take an earlier checkpoint",
+                                  (checkpoint / kStateFile).string(), file));
+    }
+    state[group->second] = load_part(checkpoint / file, digest);
+  }
+  TensorMap& optimizer = state[kOptimizerGroup];
+  for (auto entry = optimizer.begin(); entry != optimizer.end();) {
+    if (entry->first.starts_with("loss_scale.")) {
+      state[kScalerGroup].insert(optimizer.extract(entry++));
+    } else {
+      ++entry;
+    }
+  }
+  return state;
+}
+
 }  // namespace
 
 std::string checkpoint_name(int64_t global_step) { return fmt::format("step-{:09}", global_step); }
 
 void save_checkpoint(const fs::path& directory, const RunIdentity& identity, uint64_t seed,
-                     const RunPosition& position, const CheckpointTensors& tensors,
-                     const RetentionRule& rule) {
+                     const RunPosition& position, const RunState& state, const RetentionRule& rule,
+                     const CheckpointFormat& format) {
   const fs::path target = directory / checkpoint_name(position.global_step);
   // What stands there with the same number is damaged, or this run would not write it again.
   fs::remove_all(target);
   AtomicDirectory output(target);
-  Json files = Json::object();
-  const auto save = [&](const char* name, const TensorMap& map) {
-    files[name] = models::save_tensors(output.path() / name, map);
-  };
-  save(kWeightsFile, tensors.weights);
-  save(kOptimizerFile, tensors.optimizer);
-  if (!tensors.ema.empty()) save(kEmaFile, tensors.ema);
+  Json groups = Json::array();
+  for (const auto& [group, tensors] : state) {
+    groups.push_back(save_group(output.path(), group, tensors, format.part_bytes));
+  }
   write_file_atomic(output.path() / kStateFile,
                     signed_text({{"version", kVersion},
                                  {"epoch", position.epoch},
@@ -113,42 +203,15 @@ void save_checkpoint(const fs::path& directory, const RunIdentity& identity, uin
                                  {"data_digest", identity.data_digest},
                                  {"folds_digest", identity.folds_digest},
                                  {"fold", identity.fold},
-                                 {"files", files}}));
+                                 {"groups", groups}}));
   output.commit();
   remove_expired(directory, rule);
-}
-
-void verify_checkpoint(const fs::path& checkpoint) {
-  const Json state = read_state(checkpoint);
-  for (const auto& [name, expected] : state.at("files").items()) {
-    const std::string found = xxh3_128_hex_of_file(checkpoint / name);
-    if (found != expected.get<std::string>()) {
-      throw DataError(fmt::format("{}: digest {}, expected {}; take an earlier checkpoint",
-                                  (checkpoint / name).string(), found,
-                                  expected.get<std::string>()));
-    }
-  }
-}
-
-std::optional<fs::path> find_checkpoint(const fs::path& directory) {
-  for (const fs::path& checkpoint : newest_first(directory)) {
-    try {
-      verify_checkpoint(checkpoint);
-      return checkpoint;
-    } catch (const Error& error) {
-      log_warning("checkpoint {} is damaged and left aside: {}", checkpoint.filename().string(),
-                  error.what());
-    } catch (const Json::exception& error) {
-      log_warning("checkpoint {} is damaged and left aside: {}", checkpoint.filename().string(),
-                  error.what());
-    }
-  }
-  return std::nullopt;
 }
 
 Checkpoint load_checkpoint(const fs::path& checkpoint) {
   const Json state = read_state(checkpoint);
   Checkpoint result;
+  result.path = checkpoint;
   result.identity = {state.at("recipe_digest"), state.at("class_hash"), state.at("data_digest"),
                      state.at("folds_digest"), state.at("fold")};
   result.position.epoch = state.at("epoch");
@@ -158,12 +221,24 @@ Checkpoint load_checkpoint(const fs::path& checkpoint) {
   for (const auto& [name, value] : state.at("metrics").items()) {
     result.position.metrics[name] = value.is_null() ? std::nan("") : value.get<double>();
   }
-  result.tensors.weights = models::load_tensors(checkpoint / kWeightsFile);
-  result.tensors.optimizer = models::load_tensors(checkpoint / kOptimizerFile);
-  if (state.at("files").contains(kEmaFile)) {
-    result.tensors.ema = models::load_tensors(checkpoint / kEmaFile);
-  }
+  result.state = state.at("version") == 1 ? load_version_1(checkpoint, state.at("files"))
+                                          : load_groups(checkpoint, state.at("groups"));
   return result;
+}
+
+std::optional<Checkpoint> find_checkpoint(const fs::path& directory) {
+  for (const fs::path& checkpoint : newest_first(directory)) {
+    try {
+      return load_checkpoint(checkpoint);
+    } catch (const Error& error) {
+      log_warning("checkpoint {} is damaged and left aside: {}", checkpoint.filename().string(),
+                  error.what());
+    } catch (const Json::exception& error) {
+      log_warning("checkpoint {} is damaged and left aside: {}", checkpoint.filename().string(),
+                  error.what());
+    }
+  }
+  return std::nullopt;
 }
 
 std::string digest_of(const TensorMap& tensors) {

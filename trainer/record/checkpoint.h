@@ -32,27 +32,31 @@ struct RetentionRule {
 // The folder of step 123: "step-000000123".
 std::string checkpoint_name(int64_t global_step);
 
+// The state's groups are split into files of at most `part_bytes`, or of one tensor.
+struct CheckpointFormat {
+  int64_t part_bytes = int64_t{4} << 30;
+};
+
 // Writes DIR/step-N aside, fsyncs, renames; then removes what the rule does not keep. The digests
 // are those of the bytes that were given to the disk. Call on one rank. Errors: IoError; a failed
 // write leaves the earlier checkpoints as they were.
 void save_checkpoint(const std::filesystem::path& directory, const RunIdentity& identity,
-                     uint64_t seed, const RunPosition& position, const CheckpointTensors& tensors,
-                     const RetentionRule& rule);
-
-// Digests of state.json and of every file. Errors: DataError / IoError naming the file.
-void verify_checkpoint(const std::filesystem::path& checkpoint);
-
-// The newest intact checkpoint of a folder; a damaged one is named in a warning and the one before
-// is tried.
-std::optional<std::filesystem::path> find_checkpoint(const std::filesystem::path& directory);
+                     uint64_t seed, const RunPosition& position, const RunState& state,
+                     const RetentionRule& rule, const CheckpointFormat& format = {});
 
 struct Checkpoint {
+  std::filesystem::path path;
   RunIdentity identity;
   RunPosition position;
-  CheckpointTensors tensors;  // on the host
+  RunState state;  // on the host
 };
-// Reads without checking digests (verify_checkpoint does). Errors: DataError, IoError.
+// Reads each file once and compares its digest. Formats 1 and 2. Errors: DataError / IoError naming
+// the file.
 Checkpoint load_checkpoint(const std::filesystem::path& checkpoint);
+
+// The newest intact checkpoint of a folder, loaded; a damaged one is named in a warning and the one
+// before is tried.
+std::optional<Checkpoint> find_checkpoint(const std::filesystem::path& directory);
 
 // XXH3-128 over names, types, shapes and bytes in name order.
 std::string digest_of(const TensorMap& tensors);

@@ -44,23 +44,22 @@ CheckpointWriter::~CheckpointWriter() {
   thread_.join();
 }
 
-void CheckpointWriter::start(const RunPosition& position, const CheckpointTensors& tensors) {
+void CheckpointWriter::start(const RunPosition& position, const RunState& state) {
   std::unique_lock lock(mutex_);
   wait_until_idle(lock);
   const torch::NoGradGuard no_gradients;
-  copy_to_host(tensors.weights, buffers_.weights);
-  copy_to_host(tensors.optimizer, buffers_.optimizer);
-  copy_to_host(tensors.ema, buffers_.ema);
+  for (const auto& [group, tensors] : state) copy_to_host(tensors, buffers_[group]);
+  std::erase_if(buffers_, [&](const auto& item) { return !state.contains(item.first); });
   position_ = position;
   is_in_flight_ = true;
   changed_.notify_all();
 }
 
-void CheckpointWriter::write(const RunPosition& position, const CheckpointTensors& tensors) {
+void CheckpointWriter::write(const RunPosition& position, const RunState& state) {
   std::unique_lock lock(mutex_);
   wait_until_idle(lock);
   if (written_step_ == position.global_step) return;
-  save_checkpoint(directory_, identity_, seed_, position, tensors, rule_);
+  save_checkpoint(directory_, identity_, seed_, position, state, rule_);
   written_step_ = position.global_step;
 }
 

@@ -25,13 +25,13 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  // Copies the tensors into buffers of its own, kept for the next time, and returns; the thread
+  // Copies the state into buffers of its own, kept for the next time, and returns; the thread
   // writes. Waits first for the checkpoint in flight. A failure is a warning in the log and stays
   // for take_failure(); earlier checkpoints are as they were.
-  void start(const RunPosition& position, const CheckpointTensors& tensors);
+  void start(const RunPosition& position, const RunState& state);
   // Writes on this thread, after what is in flight; does nothing when that step is written already.
   // Errors: IoError.
-  void write(const RunPosition& position, const CheckpointTensors& tensors);
+  void write(const RunPosition& position, const RunState& state);
   bool is_busy();
   // True once after a checkpoint in flight could not be written.
   bool take_failure();
@@ -52,7 +52,7 @@ class CheckpointWriter {
   bool has_failed_ = false;
   int64_t written_step_ = -1;  // global step of the newest one that this object wrote
   RunPosition position_;
-  CheckpointTensors buffers_;  // on the host
+  RunState buffers_;  // on the host
   std::thread thread_;
 };
 

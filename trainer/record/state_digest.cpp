@@ -19,7 +19,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<const char*, 4> kGroups = {"weights/", "buffers/", "optimizer/", "ema/"};
+// In the order in which a difference is named.
+constexpr std::array<const char*, 4> kGroups = {"weights", "buffers", "optimizer", "ema"};
+
+// "weights/fc.bias", "teacher.weights/fc.bias".
+bool is_in_group(const std::string& name, const std::string& group) {
+  const std::string found = name.substr(0, name.find('/'));
+  return found == group || found.ends_with("." + group);
+}
 
 std::string digest_or_none(const StateDigests& digests, const std::string& name) {
   const auto found = digests.tensors.find(name);
@@ -85,22 +92,36 @@ std::map<std::string, std::string> StateDigests::groups() const {
   return result;
 }
 
-StateDigests digest_state(const CheckpointTensors& state, const std::set<std::string>& buffers) {
+StateDigests digest_state(const RunState& state,
+                          const std::map<std::string, std::set<std::string>>& buffers) {
   StateDigests digests;
-  TensorMap weights, statistics;
-  for (const auto& [name, tensor] : state.weights) {
-    (buffers.contains(name) ? statistics : weights)[name] = tensor;
+  for (const auto& [group, tensors] : state) {
+    const size_t dot = group.rfind('.');
+    const std::string network = dot == std::string::npos ? "" : group.substr(0, dot);
+    const std::string part = dot == std::string::npos ? group : group.substr(dot + 1);
+    const auto add = [&](const std::string& digest_group, const TensorMap& some) {
+      add_group(digests, group_name(network, digest_group) + "/", some);
+    };
+    if (part != kNetworkGroup) {
+      // Digests of the optimizer's state have always held the loss scale.
+      add(part == kScalerGroup ? kOptimizerGroup : part, tensors);
+      continue;
+    }
+    TensorMap weights, statistics;
+    const auto names = buffers.find(network);
+    for (const auto& [name, tensor] : tensors) {
+      const bool is_buffer = names != buffers.end() && names->second.contains(name);
+      (is_buffer ? statistics : weights)[name] = tensor;
+    }
+    add("weights", weights);
+    add("buffers", statistics);
   }
-  add_group(digests, "weights/", weights);
-  add_group(digests, "buffers/", statistics);
-  add_group(digests, "optimizer/", state.optimizer);
-  add_group(digests, "ema/", state.ema);
   return digests;
 }
 
-StateDigests digest_state(const Trainee& run) {
-  std::set<std::string> buffers;
-  for (const auto& item : run.model->named_buffers()) buffers.insert(item.key());
+StateDigests digest_state(const TrainingRun& run) {
+  std::map<std::string, std::set<std::string>> buffers;
+  for (const Network& network : run.networks) buffers[network.name] = network.buffer_names();
   return digest_state(run.state(), buffers);
 }
 
@@ -117,7 +138,7 @@ std::optional<TensorDifference> first_difference(const StateDigests& left,
   std::string first = different.front();
   for (const char* group : kGroups) {
     const auto found = std::find_if(different.begin(), different.end(),
-                                    [&](const auto& name) { return name.starts_with(group); });
+                                    [&](const auto& name) { return is_in_group(name, group); });
     if (found == different.end()) continue;
     first = *found;
     break;

@@ -9,15 +9,16 @@
 #include <set>
 #include <string>
 
-#include "trainer/record/checkpoint.h"
 #include "distributed/communicator.h"
-#include "trainer/step/train_loop.h"
+#include "trainer/record/checkpoint.h"
 #include "trainer/step/run_state.h"
+#include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
 
 // The state between two steps. Names are GROUP/TENSOR: "weights/fc.bias",
-// "buffers/bn1.running_mean", "optimizer/exp_avg.fc.bias", "ema/fc.bias".
+// "buffers/bn1.running_mean", "optimizer/exp_avg.fc.bias" (with the loss scale), "ema/fc.bias"; of
+// a further network NAME.GROUP/TENSOR: "teacher.weights/fc.bias".
 struct StateDigests {
   std::map<std::string, std::string> tensors;  // name -> XXH3-128
 
@@ -27,10 +28,11 @@ struct StateDigests {
   std::map<std::string, std::string> groups() const;
 };
 
-// `buffers`: names among state.weights that are no parameters. Complexity: one pass over all bytes;
-// from a GPU, one copy.
-StateDigests digest_state(const CheckpointTensors& state, const std::set<std::string>& buffers);
-StateDigests digest_state(const Trainee& run);
+// `buffers`: of each network's name, which of its names are buffers. Complexity: one pass over all
+// bytes; from a GPU, one copy.
+StateDigests digest_state(const RunState& state,
+                          const std::map<std::string, std::set<std::string>>& buffers);
+StateDigests digest_state(const TrainingRun& run);
 
 struct TensorDifference {
   std::string tensor;

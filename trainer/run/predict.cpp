@@ -12,22 +12,22 @@
 #include "base/log.h"
 #include "base/safetensors_file.h"
 #include "base/text.h"
-#include "data_shards/plan/splits.h"
 #include "data_shards/pack/stage.h"
+#include "data_shards/plan/splits.h"
+#include "distributed/agreement.h"
+#include "distributed/world/world.h"
 #include "models/weights/weights.h"
 #include "trainer/evaluate/evaluate.h"
-#include "trainer/record/manifest.h"
+#include "trainer/recipe/class_info.h"
+#include "trainer/recipe/data_setup.h"
+#include "trainer/recipe/model_setup.h"
+#include "trainer/recipe/process_setup.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/record/manifest.h"
+#include "trainer/record/metrics_text.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
 #include "trainer/run/train_keeper.h"
-#include "trainer/recipe/class_info.h"
-#include "trainer/recipe/data_setup.h"
-#include "trainer/recipe/process_setup.h"
-#include "trainer/recipe/model_setup.h"
-#include "distributed/agreement.h"
-#include "distributed/world/world.h"
-#include "trainer/record/metrics_text.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;
@@ -132,9 +132,9 @@ void check_outputs(const std::vector<FinishedRun>& runs, const PredictOptions& o
 void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards::Dataset>& dataset,
                  const PredictOptions& options, Communicator& communicator) {
   require_same_classes(run, *dataset);
-  const ThreadCounts threads =
-      configure_process(communicator, options.loader_threads,
-                        train_settings(run.recipe).compute_threads, /*is_fastest=*/false);
+  const TrainSettings settings = train_settings(run.recipe);
+  const ThreadCounts threads = configure_process(communicator, options.loader_threads,
+                                                 settings.compute_threads, /*is_fastest=*/false);
   EvaluationOptions evaluation;
   evaluation.dataset = dataset;
   evaluation.transforms = make_transforms(run.recipe, "data.eval_transforms");
@@ -146,6 +146,7 @@ void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards
   evaluation.batch_size =
       options.batch_size > 0 ? options.batch_size : run.recipe.get_int("eval.batch_size");
   evaluation.precision = options.precision;
+  evaluation.is_channels_last = settings.is_channels_last;
   evaluation.keep_predictions = true;
   const auto loss = make_loss(loss_options(run.recipe, run.info.task, run.info.num_classes()));
   evaluation.loss = loss.get();
@@ -153,6 +154,7 @@ void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards
   const auto model = build_model(run.recipe, run.info, evaluation.transforms->channels(), false);
   models::load_state_dict_strict(*model, models::load_tensors(run.directory.weights()));
   model->to(communicator.device());
+  configure_model(settings, *model);
   Evaluation result =
       evaluate(*model, communicator, indices_of(run, *dataset, options.split), evaluation);
 

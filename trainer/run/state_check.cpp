@@ -14,7 +14,8 @@ bool StateCheck::is_due(const RunPosition& position, const StepFacts& facts) con
   return is_multiple(run_.settings.state_check_steps) ||
          is_multiple(run_.settings.checkpoint_steps) ||
          is_multiple(run_.settings.keep_every_steps) ||
-         is_multiple(run_.settings.keep_every_epochs * run_.steps_per_epoch) || facts.request != StepRequest::kNone;
+         is_multiple(run_.settings.keep_every_epochs * run_.steps_per_epoch) ||
+         facts.request != StepRequest::kNone;
 }
 
 void StateCheck::require_equal(const StateDigests& digests, const RunPosition& position) {

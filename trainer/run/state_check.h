@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "trainer/record/state_digest.h"
-#include "trainer/step/train_loop.h"
 #include "trainer/step/run_position.h"
+#include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
 
@@ -15,7 +15,7 @@ namespace podium::trainer {
 class StateCheck : public StepBoundary {
  public:
   // `run` and `next`, which comes after the check, outlive it.
-  StateCheck(const Trainee& run, StepBoundary& next) : run_(run), next_(next) {}
+  StateCheck(const TrainingRun& run, StepBoundary& next) : run_(run), next_(next) {}
 
   StepRequest request() override { return next_.request(); }
   // Errors: those of require_equal_state and of `next`.
@@ -28,7 +28,7 @@ class StateCheck : public StepBoundary {
   bool is_due(const RunPosition& position, const StepFacts& facts) const;
   void require_equal(const StateDigests& digests, const RunPosition& position);
 
-  const Trainee& run_;
+  const TrainingRun& run_;
   StepBoundary& next_;
   int64_t last_good_step_ = -1;
 };

@@ -12,30 +12,29 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "data_shards/transform/mix_recipe.h"
-#include "models/weights/weights.h"
-#include "trainer/step/batch_feed.h"
+#include "distributed/agreement.h"
 #include "distributed/device_module.h"
+#include "distributed/world/load_device_module.h"
+#include "distributed/world/world.h"
+#include "models/weights/weights.h"
 #include "trainer/evaluate/evaluate.h"
-#include "trainer/record/manifest.h"
 #include "trainer/evaluate/precise_norms.h"
-#include "trainer/record/state_digest.h"
-#include "trainer/run/train_keeper.h"
-#include "trainer/step/train_loop.h"
-#include "trainer/recipe/train_options.h"
 #include "trainer/recipe/class_info.h"
 #include "trainer/recipe/data_setup.h"
 #include "trainer/recipe/process_setup.h"
-#include "trainer/recipe/model_setup.h"
 #include "trainer/recipe/recipe_schema.h"
-#include "distributed/agreement.h"
-#include "distributed/world/world.h"
-#include "distributed/world/load_device_module.h"
-#include "trainer/step/norm_reducer.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/record/manifest.h"
+#include "trainer/record/state_digest.h"
 #include "trainer/run/state_check.h"
+#include "trainer/run/train_keeper.h"
+#include "trainer/run/train_start.h"
+#include "trainer/run/training_setup.h"
+#include "trainer/step/batch_feed.h"
+#include "trainer/step/norm_reducer.h"
 #include "trainer/step/run_position.h"
 #include "trainer/step/run_state.h"
-#include "trainer/run/train_start.h"
+#include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;
@@ -43,102 +42,26 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr int64_t kMinNormBatch = 16;  // samples that give a batch norm usable statistics
-
-// Sets the mode of the batch norms; returns those whose running statistics each step updates.
-std::vector<models::BatchNorm2dImpl*> prepare_norms(Trainee& run, Communicator& communicator) {
-  const TrainSettings& settings = run.settings;
-  std::vector<models::BatchNorm2dImpl*> norms = models::find_trained_norms(*run.model);
-  const bool is_sync = settings.batch_norm == "sync";
-  for (models::BatchNorm2dImpl* norm : norms) {
-    if (settings.batch_norm == "frozen") norm->set_mode(models::NormMode::kFrozen);
-    if (!is_sync) continue;
-    norm->set_mode(models::NormMode::kSync, [&communicator](torch::Tensor values) {
-      communicator.all_reduce_sum(std::move(values))->wait();
-    });
-  }
-  if (settings.batch_norm == "frozen") return {};
-  const int64_t num_seen = settings.micro_batch_size * (is_sync ? communicator.world_size() : 1);
-  if (!norms.empty() && num_seen < kMinNormBatch && communicator.rank() == 0) {
-    log_warning(
-        "batch norms see {} samples (train.micro_batch_size); {} or more are advised: raise it and "
-        "lower logical_workers, or set model.batch_norm: frozen or precise",
-        num_seen, kMinNormBatch);
-  }
-  return norms;
-}
-
-Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const ClassInfo& info,
-                     const TrainData& data, int64_t steps_per_epoch, Communicator& communicator,
-                     bool is_new, const TrainOptions& options) {
-  Trainee run;
-  run.settings = settings;
-  run.task = info.task;
-  run.num_classes = info.num_classes();
-  run.mix = data_shards::mix_options(recipe, *data.dataset, data.train_indices);
-  run.steps_per_epoch = steps_per_epoch;
-  run.schedule = schedule_options(recipe, steps_per_epoch);
-  run.communicator = &communicator;
-  run.model = build_model(recipe, info, data.train_transforms->channels(), is_new);
-  freeze_parameters(recipe, *run.model);
-  run.model->to(communicator.device());
-  configure_model(settings, *run.model);
-  run.loss = make_loss(loss_options(recipe, info.task, info.num_classes()));
-  const OptimizerOptions optimizer = optimizer_options(recipe);
-  const auto groups = make_parameter_groups(*run.model, group_options(recipe, *run.model));
-  const std::string note = training_note(*run.model, groups);
-  if (!note.empty() && communicator.rank() == 0) log_info("{}", note);
-  run.optimizer = make_optimizer(optimizer, groups);
-  if (settings.precision == "fp16")
-    run.scaler = std::make_unique<LossScaler>(communicator.device());
-  const std::vector<models::BatchNorm2dImpl*> norms = prepare_norms(run, communicator);
-  GradientReducerOptions reducer;
-  reducer.logical_workers = settings.logical_workers;
-  reducer.grad_accum_steps = settings.grad_accum_steps;
-  reducer.bucket_bytes = options.bucket_bytes;
-  reducer.reduction = options.is_fastest ? Reduction::kAllReduce : Reduction::kTree;
-  std::vector<torch::Tensor> parameters;
-  for (const torch::Tensor& parameter : run.model->parameters()) {
-    if (parameter.requires_grad()) parameters.push_back(parameter);
-  }
-  run.reducer = std::make_unique<GradientReducer>(parameters, communicator, reducer);
-  run.norms = std::make_unique<NormReducer>(norms, communicator, reducer);
-  return run;
-}
-
-// Rank 0's parameters and buffers on all ranks; only then are averages and checkpoints taken over.
-void align_ranks(Trainee& run, const StartPlan& start) {
-  if (run.settings.has_ema()) run.ema = std::make_unique<Ema>(*run.model, run.settings.ema_decay);
-  if (start.checkpoint) run.load_state(load_checkpoint(*start.checkpoint).tensors);
-  const torch::NoGradGuard no_gradients;
-  std::vector<torch::Tensor> tensors;
-  for (const auto& [name, tensor] : models::state_dict(*run.model)) tensors.push_back(tensor);
-  run.communicator->broadcast(tensors);
-  if (run.ema && !start.checkpoint) {
-    run.ema = std::make_unique<Ema>(*run.model, run.settings.ema_decay);
-  }
-}
-
 // Evaluates with the averaged weights when the recipe says so; the trained ones are back
 // afterwards.
 class EvaluatedWeights {
  public:
-  explicit EvaluatedWeights(Trainee& run)
-      : run_(run), is_swapped_(run.ema && run.settings.is_ema_evaluated) {
-    if (is_swapped_) run_.ema->swap(*run_.model);
+  explicit EvaluatedWeights(TrainingRun& run)
+      : network_(run.network()), is_swapped_(network_.ema && run.settings.is_ema_evaluated) {
+    if (is_swapped_) network_.ema->swap(*network_.model);
   }
   ~EvaluatedWeights() {
-    if (is_swapped_) run_.ema->swap(*run_.model);
+    if (is_swapped_) network_.ema->swap(*network_.model);
   }
   EvaluatedWeights(const EvaluatedWeights&) = delete;
   EvaluatedWeights& operator=(const EvaluatedWeights&) = delete;
 
  private:
-  Trainee& run_;
+  Network& network_;
   bool is_swapped_;
 };
 
-struct Outcome {
+struct TrainedEpochs {
   RunPosition position;
   Evaluation evaluation;  // of the last epoch
   std::vector<data_shards::BadSample> bad_samples;
@@ -153,10 +76,11 @@ void log_cache(const TrainData& data, std::string* last) {
 }
 
 // All epochs from `position` on.
-Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions& evaluation,
-                   const data_shards::TrainSampler& sampler, BatchFeed& feed, RunKeeper& keeper,
-                   RunPosition position) {
-  Outcome outcome;
+TrainedEpochs run_epochs(TrainingRun& run, const TrainData& data,
+                         const EvaluationOptions& evaluation,
+                         const data_shards::TrainSampler& sampler, BatchFeed& feed,
+                         RunKeeper& keeper, RunPosition position) {
+  TrainedEpochs trained;
   StateCheck check(run, keeper);
   std::string cache_summary;
   while (position.epoch < run.settings.epochs) {
@@ -172,10 +96,11 @@ Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions&
       if (!data.val_indices.empty()) {
         EvaluationOptions options = evaluation;
         options.keep_predictions = is_last;
-        outcome.evaluation = with_context(
-            fmt::format("validation after epoch {}, step {}", epoch, position.global_step),
-            [&] { return evaluate(*run.model, *run.communicator, data.val_indices, options); });
-        metrics = outcome.evaluation.metrics;
+        trained.evaluation = with_context(
+            fmt::format("validation after epoch {}, step {}", epoch, position.global_step), [&] {
+              return evaluate(*run.network().model, *run.communicator, data.val_indices, options);
+            });
+        metrics = trained.evaluation.metrics;
       }
     }
     metrics["train_loss"] = position.epoch_loss_sum / static_cast<double>(run.steps_per_epoch);
@@ -186,8 +111,8 @@ Outcome run_epochs(Trainee& run, const TrainData& data, const EvaluationOptions&
     position.step = 0;
     position.epoch_loss_sum = 0;
   }
-  outcome.position = position;
-  return outcome;
+  trained.position = position;
+  return trained;
 }
 
 Json bad_sample_rows(const std::vector<data_shards::BadSample>& samples) {
@@ -198,20 +123,21 @@ Json bad_sample_rows(const std::vector<data_shards::BadSample>& samples) {
 }
 
 // Weights, predictions, manifest, result, DONE: in this order, on rank 0.
-void write_results(const RunDirectory& directory, Trainee& run, Manifest& manifest,
-                   Outcome& outcome, const ManifestFacts& facts,
+void write_results(const RunDirectory& directory, TrainingRun& run, Manifest& manifest,
+                   TrainedEpochs& trained, const ManifestFacts& facts,
                    const std::vector<data_shards::BadSample>& bad_samples) {
   const EvaluatedWeights evaluated(run);
-  const TensorMap weights = models::state_dict(*run.model);
+  const TensorMap weights = models::state_dict(*run.network().model);
   const std::string weights_digest = digest_of(weights);
-  models::save_tensors(directory.weights(), weights,
-                       {{"model", facts.recipe->get_string("model.name")},
-                        {"class_hash", facts.info->class_hash},
-                        {"recipe_digest", facts.identity.recipe_digest},
-                        {"averaged", run.ema && run.settings.is_ema_evaluated ? "ema" : "no"}});
+  models::save_tensors(
+      directory.weights(), weights,
+      {{"model", facts.recipe->get_string("model.name")},
+       {"class_hash", facts.info->class_hash},
+       {"recipe_digest", facts.identity.recipe_digest},
+       {"averaged", run.network().ema && run.settings.is_ema_evaluated ? "ema" : "no"}});
   std::string predictions_digest;
   if (!facts.data->val_indices.empty()) {
-    metrics::PredictionSet& set = outcome.evaluation.predictions;
+    metrics::PredictionSet& set = trained.evaluation.predictions;
     set.kind = metrics::PredictionKind::kOutOfFold;
     set.name = facts.trial_name;
     set.model_group = facts.model_group;
@@ -219,10 +145,10 @@ void write_results(const RunDirectory& directory, Trainee& run, Manifest& manife
     set.save(directory.oof_predictions());
     predictions_digest = set.digest();
   }
-  manifest.finish(weights_digest, predictions_digest, outcome.position.metrics);
-  const Json result = {{"epochs", outcome.position.epoch},
-                       {"steps", outcome.position.global_step},
-                       {"metrics", outcome.position.metrics},
+  manifest.finish(weights_digest, predictions_digest, trained.position.metrics);
+  const Json result = {{"epochs", trained.position.epoch},
+                       {"steps", trained.position.global_step},
+                       {"metrics", trained.position.metrics},
                        {"weights", "weights.safetensors"},
                        {"weights_digest", weights_digest},
                        {"oof_predictions", predictions_digest.empty() ? "" : "predictions/oof"},
@@ -288,7 +214,7 @@ void require_dividing_workers(const Recipe& recipe, const Communicator& communic
 }
 
 EvaluationOptions evaluation_options(const TrainData& data, const ClassInfo& info,
-                                     const Trainee& run) {
+                                     const TrainingRun& run) {
   EvaluationOptions options;
   options.dataset = data.dataset;
   options.transforms = data.eval_transforms;
@@ -296,6 +222,7 @@ EvaluationOptions evaluation_options(const TrainData& data, const ClassInfo& inf
   options.info = info;
   options.batch_size = run.settings.eval_batch_size;
   options.precision = run.settings.precision;
+  options.is_channels_last = run.settings.is_channels_last;
   options.loss = run.loss.get();
   return options;
 }
@@ -324,12 +251,12 @@ TrainResult train(const TrainOptions& options) {
   const ManifestFacts facts = make_facts(recipe, options, data, info, sampler->steps_per_epoch());
 
   std::unique_ptr<RunLock> lock;  // held by rank 0 to the end
-  const StartPlan start = plan_start(directory, options, facts, *communicator, lock);
+  RunStart start = find_start(directory, options, facts, *communicator, lock);
   if (start.is_finished) return read_result(directory);
 
-  Trainee run = make_trainee(recipe, settings, info, data, sampler->steps_per_epoch(),
-                             *communicator, !start.checkpoint, options);
-  align_ranks(run, start);
+  TrainingRun run = make_training_run(recipe, settings, info, data, sampler->steps_per_epoch(),
+                                      *communicator, !start.checkpoint, options);
+  start_from(run, start);
   const Json machines = describe_machines(*communicator);
   std::unique_ptr<Manifest> manifest;
   if (is_writer) {
@@ -338,22 +265,22 @@ TrainResult train(const TrainOptions& options) {
   }
   data_shards::Loader loader(
       data.dataset, data.train_transforms,
-      plan_training(sampler, start.position, settings.epochs, run.reducer->first_leaf(),
-                    run.reducer->num_local_leaves()),
+      plan_training(sampler, start.position, settings.epochs, run.network().reducer->first_leaf(),
+                    run.network().reducer->num_local_leaves()),
       /*is_training=*/true, data.train_loader);
   const std::unique_ptr<CopyStream> copy_stream = make_copy_stream(communicator->device());
   BatchFeed feed([&] { return loader.next(); }, info.task, communicator->device(),
                  copy_stream.get());
-  Outcome outcome;
+  TrainedEpochs trained;
   {
     RunKeeper keeper(directory, facts.identity, run, loader, signals, manifest.get(),
                      start.position);
-    outcome = run_epochs(run, data, evaluation_options(data, info, run), *sampler, feed, keeper,
+    trained = run_epochs(run, data, evaluation_options(data, info, run), *sampler, feed, keeper,
                          start.position);
   }
-  const auto bad_samples = all_bad_samples(loader, outcome.evaluation, *communicator);
+  const auto bad_samples = all_bad_samples(loader, trained.evaluation, *communicator);
   on_rank_zero(*communicator, [&] {
-    write_results(directory, run, *manifest, outcome, facts, bad_samples);
+    write_results(directory, run, *manifest, trained, facts, bad_samples);
     return std::string();
   });
   return read_result(directory);

@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "distributed/agreement.h"
 #include "models/weights/weights.h"
 #include "trainer/recipe/recipe_schema.h"
-#include "distributed/agreement.h"
 #include "trainer/record/metrics_text.h"
 #include "trainer/step/run_position.h"
 
@@ -29,7 +29,7 @@ Clock::duration minutes(double count) {
       std::chrono::duration<double, std::ratio<60>>(count));
 }
 
-RetentionRule retention_rule(const Trainee& run) {
+RetentionRule retention_rule(const TrainingRun& run) {
   RetentionRule rule;
   rule.num_newest = run.settings.checkpoint_keep;
   for (const int64_t multiple :
@@ -45,7 +45,7 @@ double seconds_since(Clock::time_point then) {
 
 }  // namespace
 
-RunKeeper::RunKeeper(RunDirectory directory, RunIdentity identity, const Trainee& run,
+RunKeeper::RunKeeper(RunDirectory directory, RunIdentity identity, const TrainingRun& run,
                      const data_shards::Loader& loader, const StopSignals& signals,
                      Manifest* manifest, const RunPosition& start)
     : directory_(std::move(directory)),
@@ -130,8 +130,9 @@ void RunKeeper::after_epoch(int64_t epoch, const RunPosition& position,
   if (!is_writer()) return;
   log_.add_epoch(epoch, position.global_step, metrics);
   try {
-    manifest_->add_epoch({epoch, position.global_step, digest_of(models::state_dict(*run_.model)),
-                          digests.state(), digests.groups(), digests, metrics});
+    manifest_->add_epoch({epoch, position.global_step,
+                          digest_of(models::state_dict(*run_.network().model)), digests.state(),
+                          digests.groups(), digests, metrics});
   } catch (const IoError& error) {
     log_warning("{}; the manifest on disk lacks epoch {}", error.what(), epoch);
   }

@@ -8,15 +8,15 @@
 #include <optional>
 #include <string>
 
+#include "base/process/stop_signals.h"
 #include "base/progress.h"
 #include "trainer/record/checkpoint.h"
 #include "trainer/record/checkpoint_writer.h"
 #include "trainer/record/manifest.h"
 #include "trainer/record/metrics_log.h"
 #include "trainer/record/run_directory.h"
-#include "base/process/stop_signals.h"
-#include "trainer/step/train_loop.h"
 #include "trainer/step/run_position.h"
+#include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
 
@@ -24,7 +24,7 @@ namespace podium::trainer {
 class RunKeeper : public StepBoundary {
  public:
   // `manifest` is null on the other ranks. All references outlive it.
-  RunKeeper(RunDirectory directory, RunIdentity identity, const Trainee& run,
+  RunKeeper(RunDirectory directory, RunIdentity identity, const TrainingRun& run,
             const data_shards::Loader& loader, const StopSignals& signals, Manifest* manifest,
             const RunPosition& start);
 
@@ -48,7 +48,7 @@ class RunKeeper : public StepBoundary {
   void report(const RunPosition& position, const StepFacts& facts);
 
   RunDirectory directory_;
-  const Trainee& run_;
+  const TrainingRun& run_;
   const data_shards::Loader& loader_;
   Manifest* manifest_;
   MetricsLog log_;

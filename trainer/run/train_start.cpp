@@ -9,10 +9,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "trainer/recipe/train_options.h"
-#include "trainer/recipe/recipe_schema.h"
-#include "trainer/run/train.h"
 #include "distributed/agreement.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;
@@ -83,34 +83,31 @@ void begin(const RunDirectory& directory, const TrainOptions& options, const Rec
 }
 
 // A checkpoint that --resume names, or the newest intact one.
-std::string choose_checkpoint(const RunDirectory& directory, const TrainOptions& options,
-                              const ManifestFacts& facts) {
-  if (options.resume == "auto") {
-    const auto found = find_checkpoint(directory.checkpoints());
-    return found ? found->string() : "";
-  }
-  if (options.resume == "never") return "";
+std::optional<Checkpoint> choose_checkpoint(const RunDirectory& directory,
+                                            const TrainOptions& options,
+                                            const ManifestFacts& facts) {
+  if (options.resume == "auto") return find_checkpoint(directory.checkpoints());
+  if (options.resume == "never") return std::nullopt;
   if (!fs::is_directory(options.resume)) {
     throw UsageError(
         fmt::format("--resume={}: no such checkpoint directory; give auto, never or a "
                     "folder RUN/checkpoints/step-N",
                     options.resume));
   }
-  verify_checkpoint(options.resume);
-  const RunIdentity identity = load_checkpoint(options.resume).identity;
-  if (identity.recipe_digest != facts.identity.recipe_digest) {
+  Checkpoint checkpoint = load_checkpoint(options.resume);
+  if (checkpoint.identity.recipe_digest != facts.identity.recipe_digest) {
     throw RecipeError(fmt::format(
         "--resume={}: the checkpoint was made with another recipe (digest {}, now {}); give "
         "the same recipe",
-        options.resume, identity.recipe_digest, facts.identity.recipe_digest));
+        options.resume, checkpoint.identity.recipe_digest, facts.identity.recipe_digest));
   }
-  require_same_data("--resume=" + options.resume, identity, facts.identity);
-  return options.resume;
+  require_same_data("--resume=" + options.resume, checkpoint.identity, facts.identity);
+  return checkpoint;
 }
 
-// Rank 0's part. Returns "finished" or the checkpoint's path, empty for none.
-Json decide(const RunDirectory& directory, const TrainOptions& options, const ManifestFacts& facts,
-            std::unique_ptr<RunLock>& lock) {
+// Rank 0's part.
+RunStart decide(const RunDirectory& directory, const TrainOptions& options,
+                const ManifestFacts& facts, std::unique_ptr<RunLock>& lock) {
   make_directories(directory.root);
   lock = std::make_unique<RunLock>(directory);
   if (options.resume == "never" && holds_something(directory.root)) {
@@ -125,37 +122,42 @@ Json decide(const RunDirectory& directory, const TrainOptions& options, const Ma
       require_same_data(directory.root.string(), Manifest(directory.manifest()).identity(),
                         facts.identity);
     }
-    if (is_done(directory.root)) return {{"is_finished", true}, {"checkpoint", ""}};
+    if (is_done(directory.root)) return {.is_finished = true, .checkpoint = {}, .position = {}};
     directory.make();
   } else {
     begin(directory, options, *facts.recipe);
   }
-  return {{"is_finished", false}, {"checkpoint", choose_checkpoint(directory, options, facts)}};
+  return {.is_finished = false,
+          .checkpoint = choose_checkpoint(directory, options, facts),
+          .position = {}};
 }
 
 }  // namespace
 
-StartPlan plan_start(const RunDirectory& directory, const TrainOptions& options,
-                     const ManifestFacts& facts, Communicator& communicator,
-                     std::unique_ptr<RunLock>& lock) {
-  const Json decision = Json::parse(
-      on_rank_zero(communicator, [&] { return decide(directory, options, facts, lock).dump(); }));
-  StartPlan plan;
-  plan.is_finished = decision.at("is_finished");
-  const std::string checkpoint = decision.at("checkpoint");
+RunStart find_start(const RunDirectory& directory, const TrainOptions& options,
+                    const ManifestFacts& facts, Communicator& communicator,
+                    std::unique_ptr<RunLock>& lock) {
+  RunStart start;  // rank 0 has read the checkpoint once; the others read the one that it names
+  const Json decision = Json::parse(on_rank_zero(communicator, [&] {
+    start = decide(directory, options, facts, lock);
+    return Json{{"is_finished", start.is_finished},
+                {"checkpoint", start.checkpoint ? start.checkpoint->path.string() : ""}}
+        .dump();
+  }));
   const bool is_writer = communicator.rank() == 0;
-  if (plan.is_finished && is_writer) {
+  start.is_finished = decision.at("is_finished");
+  if (start.is_finished && is_writer) {
     log_info("{} is finished; its result is returned, nothing is trained", directory.root.string());
   }
-  if (!checkpoint.empty()) {
-    plan.checkpoint = checkpoint;
-    plan.position = load_checkpoint(checkpoint).position;
-    if (is_writer) {
-      log_info("going on from {} (epoch {}, step {} of it)", checkpoint, plan.position.epoch + 1,
-               plan.position.step);
-    }
+  const std::string path = decision.at("checkpoint");
+  if (path.empty()) return start;
+  if (!start.checkpoint) start.checkpoint = load_checkpoint(path);
+  start.position = start.checkpoint->position;
+  if (is_writer) {
+    log_info("going on from {} (epoch {}, step {} of it)", path, start.position.epoch + 1,
+             start.position.step);
   }
-  return plan;
+  return start;
 }
 
 std::unique_ptr<Manifest> open_manifest(const RunDirectory& directory, const ManifestFacts& facts) {

@@ -1,4 +1,5 @@
-// Exponential moving average of the weights: e <- d * e + (1 - d) * w after each applied step; buffers are copied.
+// Exponential moving average of the weights: e <- d * e + (1 - d) * w after each applied step;
+// buffers are copied.
 #pragma once
 
 #include <torch/nn/module.h>

@@ -1,4 +1,4 @@
-// The scale and its moves.
+// Scaling, and how the scale grows and shrinks.
 #include "trainer/step/loss_scaler.h"
 
 #include <fmt/format.h>
@@ -42,18 +42,17 @@ std::map<std::string, torch::Tensor> LossScaler::state() const {
   return {{kScale, scale_}, {kGrowthTracker, growth_tracker_}};
 }
 
-void LossScaler::load_state(std::map<std::string, torch::Tensor>& state) {
+void LossScaler::load_state(const std::map<std::string, torch::Tensor>& state) {
   const torch::NoGradGuard no_gradients;
   for (const auto& [name, target] : this->state()) {
     const auto found = state.find(name);
     if (found == state.end()) {
       throw DataError(
-          fmt::format("optimizer state: \"{}\" is missing; the checkpoint was written without "
+          fmt::format("loss scale: \"{}\" is missing; the checkpoint was written without "
                       "train.precision: fp16",
                       name));
     }
     target.copy_(found->second);
-    state.erase(found);
   }
 }
 

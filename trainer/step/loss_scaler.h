@@ -31,10 +31,10 @@ class LossScaler {
   bool unscale(const std::vector<ParameterGroup>& groups);
   double current() const { return scale_.item<double>(); }
 
-  // "loss_scale.scale", "loss_scale.growth_tracker". Errors of load_state: DataError.
+  // "loss_scale.scale", "loss_scale.growth_tracker".
   std::map<std::string, torch::Tensor> state() const;
-  // Takes its entries out of `state`.
-  void load_state(std::map<std::string, torch::Tensor>& state);
+  // Errors: DataError when one is missing.
+  void load_state(const std::map<std::string, torch::Tensor>& state);
 
  private:
   LossScalerOptions options_;

@@ -2,19 +2,17 @@
 // update.
 #include "trainer/step/train_loop.h"
 
-#include <ATen/autocast_mode.h>
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <cmath>
-#include <deque>
 #include <limits>
 #include <utility>
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "models/weights/weights.h"
 
 namespace podium::trainer {
 
@@ -53,23 +51,26 @@ Exchange exchange(Communicator& communicator, std::vector<torch::Tensor> leaf_lo
   return result;
 }
 
-// Mean over the leaves, summed in leaf order: the same bits for any number of ranks.
-double mean_loss(const std::vector<double>& losses, const RunPosition& position) {
+// Mean over the leaves (of each, the networks' in turn), summed in leaf order: the same bits for
+// any number of ranks.
+double mean_loss(const std::vector<double>& losses, const RunPosition& position,
+                 size_t num_networks) {
   double sum = 0;
-  for (size_t leaf = 0; leaf < losses.size(); ++leaf) {
-    if (!std::isfinite(losses[leaf])) {
+  for (size_t i = 0; i < losses.size(); ++i) {
+    if (!std::isfinite(losses[i])) {
       throw DivergedError(fmt::format(
           "the loss is {} in epoch {}, step {} (logical batch {} of {}); lower optimizer.lr, add a "
           "warm-up, or set train.clip_grad_norm",
-          losses[leaf], position.epoch + 1, position.global_step + 1, leaf, losses.size()));
+          losses[i], position.epoch + 1, position.global_step + 1, i / num_networks,
+          losses.size() / num_networks));
     }
-    sum += losses[leaf];
+    sum += losses[i];
   }
   return sum / static_cast<double>(losses.size());
 }
 
 // Images and targets, mixed where the recipe says so. `leaf`: of all ranks.
-data_shards::Mixed network_input(const Trainee& run, const DeviceBatch& batch,
+data_shards::Mixed network_input(const TrainingRun& run, const DeviceBatch& batch,
                                  const RunPosition& position, uint64_t leaf) {
   data_shards::Mixed input{batch.images, batch.targets};
   if (!run.mix.is_on(position.epoch)) return input;
@@ -81,77 +82,81 @@ data_shards::Mixed network_input(const Trainee& run, const DeviceBatch& batch,
   return data_shards::apply_mix(draw, run.task, run.num_classes, input.images, input.targets);
 }
 
-torch::Tensor leaf_loss(Trainee& run, const data_shards::Mixed& input) {
-  torch::Tensor logits;
-  {
-    const AutocastGuard autocast(run.communicator->device(), autocast_type(run.settings.precision));
-    logits = run.model
-                 ->forward(run.settings.is_channels_last
-                               ? input.images.contiguous(torch::MemoryFormat::ChannelsLast)
-                               : input.images)
-                 .logits;
-  }
-  return (*run.loss)(logits.to(torch::kFloat32), input.targets);
-}
-
 // Loss scales below this do not come from a few overflows.
 constexpr double kMinLossScale = 1.0 / 65536;
 
 // One update from the reduced gradient; in fp16 it is left out when that one is not finite. Returns
 // the gradient's norm.
-double update(Trainee& run, const StepFacts& facts, const RunPosition& position) {
-  const bool is_applied = !run.scaler || run.scaler->unscale(run.optimizer->groups());
+double update(Network& network, const TrainSettings& settings, const StepFacts& facts,
+              const RunPosition& position) {
+  const bool is_applied = !network.scaler || network.scaler->unscale(network.optimizer->groups());
   double norm = std::numeric_limits<double>::infinity();
   if (is_applied) {
-    norm = clip_grad_norm(run.optimizer->groups(), run.settings.clip_grad_norm);
+    norm = clip_grad_norm(network.optimizer->groups(), settings.clip_grad_norm);
     if (!std::isfinite(norm)) {
       throw DivergedError(
           fmt::format("the gradient norm is {} in epoch {}, step {} (loss {}); lower "
                       "optimizer.lr, or set train.precision: fp32",
                       norm, position.epoch + 1, position.global_step + 1, facts.loss));
     }
-    run.optimizer->step(facts.lr);
-    if (run.ema) run.ema->update(*run.model);
-  } else if (run.scaler->current() < kMinLossScale) {
+    network.optimizer->step(facts.lr);
+    if (network.ema) network.ema->update(*network.model);
+  } else if (network.scaler->current() < kMinLossScale) {
     throw DivergedError(fmt::format(
         "the loss scale fell to {} in epoch {}, step {} (loss {}): gradients overflow at every "
         "scale; lower optimizer.lr, or set train.precision: bf16 or fp32",
-        run.scaler->current(), position.epoch + 1, position.global_step + 1, facts.loss));
+        network.scaler->current(), position.epoch + 1, position.global_step + 1, facts.loss));
   }
-  run.optimizer->zero_grad();
+  network.optimizer->zero_grad();
   return norm;
+}
+
+// Forward and backward of one leaf. Returns the loss, without its graph.
+torch::Tensor train_leaf(const TrainingRun& run, Network& network, const data_shards::Mixed& input,
+                         int64_t leaf, uint64_t step) {
+  const auto global_leaf = static_cast<uint64_t>(network.reducer->first_leaf() + leaf);
+  torch::manual_seed(derive_seed(network.seed, RandomPurpose::kDropout, step, global_leaf));
+  network.reducer->begin_leaf(leaf);
+  const torch::Tensor loss =
+      (*run.objective)((*run.forward)(*network.model, input.images), input.targets);
+  network.norms->collect();
+  (network.scaler ? network.scaler->scale(loss) : loss).backward();
+  return loss.detach();
 }
 
 }  // namespace
 
-void train_one_epoch(Trainee& run, BatchFeed& feed, StepBoundary& boundary, RunPosition& position) {
-  run.model->train();
+void train_one_epoch(TrainingRun& run, BatchFeed& feed, StepBoundary& boundary,
+                     RunPosition& position) {
+  for (Network& network : run.networks) network.model->train();
+  const GradientReducer& leaves = *run.network().reducer;
   while (position.step < run.steps_per_epoch) {
     const auto step = static_cast<uint64_t>(position.global_step);
     std::vector<torch::Tensor> losses;
-    run.reducer->begin_step();
-    for (int64_t leaf = 0; leaf < run.reducer->num_local_leaves(); ++leaf) {
+    for (Network& network : run.networks) network.reducer->begin_step();
+    for (int64_t leaf = 0; leaf < leaves.num_local_leaves(); ++leaf) {
       const DeviceBatch batch = feed.next();
-      const auto global_leaf = static_cast<uint64_t>(run.reducer->first_leaf() + leaf);
-      torch::manual_seed(
-          derive_seed(run.settings.seed, RandomPurpose::kDropout, step, global_leaf));
-      run.reducer->begin_leaf(leaf);
-      const torch::Tensor loss = leaf_loss(run, network_input(run, batch, position, global_leaf));
-      run.norms->collect();
-      (run.scaler ? run.scaler->scale(loss) : loss).backward();
-      feed.prefetch();
-      run.reducer->end_leaf();
-      losses.push_back(loss.detach());
+      const data_shards::Mixed input =
+          network_input(run, batch, position, static_cast<uint64_t>(leaves.first_leaf() + leaf));
+      for (Network& network : run.networks) {
+        losses.push_back(train_leaf(run, network, input, leaf, step));
+        if (&network == &run.networks.back()) feed.prefetch();
+        network.reducer->end_leaf();
+      }
     }
-    run.reducer->finish_step();
-    run.norms->finish();
+    for (Network& network : run.networks) {
+      network.reducer->finish_step();
+      network.norms->finish();
+    }
 
     const Exchange all = exchange(*run.communicator, std::move(losses), boundary.request());
     StepFacts facts;
-    facts.loss = mean_loss(all.losses, position);
+    facts.loss = mean_loss(all.losses, position, run.networks.size());
     facts.request = all.request;
     facts.lr = learning_rate(run.schedule, position.global_step);
-    facts.grad_norm = update(run, facts, position);
+    for (Network& network : run.networks) {
+      facts.grad_norm = std::max(facts.grad_norm, update(network, run.settings, facts, position));
+    }
     ++position.step;
     ++position.global_step;
     position.epoch_loss_sum += facts.loss;
@@ -159,71 +164,41 @@ void train_one_epoch(Trainee& run, BatchFeed& feed, StepBoundary& boundary, RunP
   }
 }
 
-std::function<std::optional<MicroBatchPlan>()> plan_training(
-    std::shared_ptr<const data_shards::TrainSampler> sampler, const RunPosition& position,
-    int64_t epochs, int64_t first_leaf, int64_t num_local_leaves) {
-  struct Cursor {
-    int64_t epoch, step;
-    std::deque<MicroBatchPlan> ready;
-  };
-  auto cursor = std::make_shared<Cursor>(Cursor{position.epoch, position.step, {}});
-  return [=]() -> std::optional<MicroBatchPlan> {
-    if (cursor->ready.empty()) {
-      if (cursor->step >= sampler->steps_per_epoch()) {
-        ++cursor->epoch;
-        cursor->step = 0;
-      }
-      if (cursor->epoch >= epochs) return std::nullopt;
-      const auto plans = sampler->plan(cursor->epoch, cursor->step++, first_leaf, num_local_leaves);
-      cursor->ready.assign(plans.begin(), plans.end());
-    }
-    MicroBatchPlan plan = std::move(cursor->ready.front());
-    cursor->ready.pop_front();
-    return plan;
-  };
+data_shards::PlanStream plan_training(std::shared_ptr<const data_shards::TrainSampler> sampler,
+                                      const RunPosition& position, int64_t epochs,
+                                      int64_t first_leaf, int64_t num_local_leaves) {
+  return data_shards::stream_plans(
+      [=, epoch = position.epoch,
+       step = position.step]() mutable -> std::optional<std::vector<MicroBatchPlan>> {
+        if (step >= sampler->steps_per_epoch()) {
+          ++epoch;
+          step = 0;
+        }
+        if (epoch >= epochs) return std::nullopt;
+        return sampler->plan(epoch, step++, first_leaf, num_local_leaves);
+      });
 }
 
-CheckpointTensors Trainee::state() const {
-  CheckpointTensors state;
-  state.weights = models::state_dict(*model);
-  state.optimizer = optimizer->state();
-  if (scaler) state.optimizer.merge(scaler->state());
-  if (ema) state.ema = ema->state();
+RunState TrainingRun::state() const {
+  RunState state;
+  for (const Network& network : networks) network.add_state(state);
   return state;
 }
 
-void Trainee::load_state(const CheckpointTensors& state) {
-  models::load_state_dict_strict(*model, state.weights);
-  TensorMap optimizer_state = state.optimizer;
-  if (scaler) scaler->load_state(optimizer_state);
-  optimizer->load_state(optimizer_state);
-  if (ema) ema->load_state(state.ema);
+void TrainingRun::load_state(const RunState& state) {
+  const RunState own = this->state();
+  for (const auto& [group, tensors] : state) {
+    if (own.contains(group)) continue;
+    throw DataError(
+        fmt::format("the checkpoint has a group \"{}\", which nothing in this run has; it was "
+                    "written by another kind of run",
+                    group));
+  }
+  for (Network& network : networks) network.load_state(state);
 }
 
 torch::Tensor targets_of(const Batch& batch, Task task, torch::Device device) {
   return host_targets(batch, task).to(device, /*non_blocking=*/true);
-}
-
-torch::ScalarType autocast_type(const std::string& precision) {
-  return precision == "bf16"   ? torch::kBFloat16
-         : precision == "fp16" ? torch::kFloat16
-                               : torch::kFloat32;
-}
-
-AutocastGuard::AutocastGuard(torch::Device device, torch::ScalarType type)
-    : type_(device.type()),
-      was_enabled_(at::autocast::is_autocast_enabled(type_)),
-      earlier_type_(at::autocast::get_autocast_dtype(type_)) {
-  const bool is_enabled = type != torch::kFloat32;
-  if (is_enabled) at::autocast::set_autocast_dtype(type_, type);
-  at::autocast::set_autocast_enabled(type_, is_enabled);
-  at::autocast::increment_nesting();
-}
-
-AutocastGuard::~AutocastGuard() {
-  if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-  at::autocast::set_autocast_enabled(type_, was_enabled_);
-  at::autocast::set_autocast_dtype(type_, earlier_type_);
 }
 
 }  // namespace podium::trainer

@@ -6,21 +6,20 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <vector>
 
-#include "data_shards/load/loader.h"
+#include "data_shards/plan/plan_stream.h"
+#include "data_shards/plan/sampler.h"
 #include "data_shards/transform/mix.h"
-#include "models/interface/vision_model.h"
-#include "trainer/step/batch_feed.h"
-#include "trainer/step/run_state.h"
 #include "distributed/communicator.h"
-#include "trainer/step/ema.h"
-#include "distributed/reduce/gradient_reducer.h"
 #include "trainer/losses/loss.h"
-#include "trainer/step/loss_scaler.h"
-#include "trainer/optimizers/optimizer.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/schedules/schedule.h"
-#include "trainer/step/norm_reducer.h"
+#include "trainer/step/batch_feed.h"
+#include "trainer/step/forward_pass.h"
+#include "trainer/step/network.h"
+#include "trainer/step/objective.h"
 #include "trainer/step/run_position.h"
 #include "trainer/step/run_state.h"
 
@@ -30,9 +29,10 @@ namespace podium::trainer {
 enum class StepRequest : int { kNone = 0, kCheckpoint = 1, kStop = 2 };
 
 struct StepFacts {
-  double loss = 0;  // mean over all leaves, equal on all ranks
+  double loss = 0;  // mean over all leaves and networks, equal on all ranks
   double lr = 0;
-  double grad_norm = 0;  // before clipping; infinite: the update was left out (fp16)
+  double grad_norm = 0;  // the largest of any network, before clipping; infinite: an update was
+                         // left out (fp16)
   StepRequest request = StepRequest::kNone;
 };
 
@@ -46,7 +46,7 @@ class StepBoundary {
 };
 
 // All that a step changes or needs.
-struct Trainee {
+struct TrainingRun {
   TrainSettings settings;
   ScheduleOptions schedule;
   data_shards::Task task = data_shards::Task::kMultiLabel;
@@ -54,46 +54,29 @@ struct Trainee {
   data_shards::MixOptions mix;
   int64_t steps_per_epoch = 0;
   Communicator* communicator = nullptr;
-  std::shared_ptr<models::VisionModel> model;
-  std::unique_ptr<Loss> loss;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<Ema> ema;            // null: none
-  std::unique_ptr<LossScaler> scaler;  // null: not fp16
-  std::unique_ptr<GradientReducer> reducer;
-  std::unique_ptr<NormReducer> norms;
+  std::optional<ForwardPass> forward;
+  std::shared_ptr<const Loss> loss;
+  std::unique_ptr<Objective> objective;  // of each network
+  std::vector<Network> networks;         // the first is the run's own
 
-  CheckpointTensors state() const;  // shares storage with the run
-  void load_state(const CheckpointTensors& state);
+  Network& network() { return networks.front(); }
+  const Network& network() const { return networks.front(); }
+  RunState state() const;  // shares storage with the run
+  // Errors: DataError also for groups that no network has.
+  void load_state(const RunState& state);
 };
 
 // Delivers this rank's leaves in (epoch, step, leaf) order from `position` on, to the end of the
 // last epoch.
-std::function<std::optional<data_shards::MicroBatchPlan>()> plan_training(
-    std::shared_ptr<const data_shards::TrainSampler> sampler, const RunPosition& position,
-    int64_t epochs, int64_t first_leaf, int64_t num_local_leaves);
+data_shards::PlanStream plan_training(std::shared_ptr<const data_shards::TrainSampler> sampler,
+                                      const RunPosition& position, int64_t epochs,
+                                      int64_t first_leaf, int64_t num_local_leaves);
 
 // Makes the rest of the epoch's steps and moves `position`.
 // Random: dropout and mixing, keyed by (seed, global step, leaf). Errors: DivergedError with epoch
 // and step; those of loader and boundary.
-void train_one_epoch(Trainee& run, BatchFeed& feed, StepBoundary& boundary, RunPosition& position);
-
-// The type of matrix products under "fp32", "bf16" or "fp16".
-torch::ScalarType autocast_type(const std::string& precision);
-
-// Autocast to a half type while it lives, or none for float32; the cache of cast weights is dropped
-// at the end, because the next step changes them.
-class AutocastGuard {
- public:
-  AutocastGuard(torch::Device device, torch::ScalarType type);
-  ~AutocastGuard();
-  AutocastGuard(const AutocastGuard&) = delete;
-  AutocastGuard& operator=(const AutocastGuard&) = delete;
-
- private:
-  torch::DeviceType type_;
-  bool was_enabled_;
-  torch::ScalarType earlier_type_;
-};
+void train_one_epoch(TrainingRun& run, BatchFeed& feed, StepBoundary& boundary,
+                     RunPosition& position);
 
 // The member of the batch that the task's losses take, on `device`.
 torch::Tensor targets_of(const data_shards::Batch& batch, data_shards::Task task,

@@ -192,7 +192,7 @@ class IdentityFixture : public ::testing::Test {
     std::vector<std::string> names = names_in(folder);
     std::erase_if(names, [](const std::string& text) { return !text.starts_with("step-"); });
     if (names.empty()) return;
-    const fs::path file = folder / names.back() / "weights.safetensors";
+    const fs::path file = folder / names.back() / "network.safetensors";
     if (is_truncated) {
       fs::resize_file(file, fs::file_size(file) / 2);
     } else {

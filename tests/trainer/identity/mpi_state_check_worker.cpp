@@ -8,9 +8,9 @@
 #include <string>
 
 #include "base/error.h"
+#include "distributed/world/world.h"
 #include "models/registry.h"
 #include "trainer/record/state_digest.h"
-#include "distributed/world/world.h"
 #include "trainer/run/state_check.h"
 #include "trainer/step/run_position.h"
 
@@ -32,15 +32,16 @@ void run(const std::string& mode) {
   options.device = "cpu";
   options.timeout = std::chrono::milliseconds(60'000);
   const auto communicator = make_communicator(options);
-  Trainee run;
+  TrainingRun run;
   run.communicator = communicator.get();
   run.settings.state_check_steps = mode == "off" ? 0 : 5;
   models::ModelOptions model;
   model.name = "color_histogram";
   model.num_classes = 3;
-  run.model = models::make_model(model, /*seed=*/1);
-  run.optimizer = make_optimizer({.name = "adam"}, make_parameter_groups(*run.model, {}));
-  run.ema = std::make_unique<Ema>(*run.model, 0.9);
+  Network& network = run.networks.emplace_back();
+  network.model = models::make_model(model, /*seed=*/1);
+  network.optimizer = make_optimizer({.name = "adam"}, make_parameter_groups(*network.model, {}));
+  network.ema = std::make_unique<Ema>(*network.model, 0.9);
 
   Steps steps;
   StateCheck check(run, steps);
@@ -50,7 +51,7 @@ void run(const std::string& mode) {
     ++position.global_step;
     if (position.global_step == 7 && communicator->rank() == 1) {
       const torch::NoGradGuard no_gradients;
-      run.model->parameters()[0].view(torch::kInt32)[0][0].bitwise_xor_(1);
+      network.model->parameters()[0].view(torch::kInt32)[0][0].bitwise_xor_(1);
     }
     const bool is_asked = mode == "checkpoint" && position.global_step == 8;
     facts.request = is_asked ? StepRequest::kCheckpoint : StepRequest::kNone;

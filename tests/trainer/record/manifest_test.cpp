@@ -73,7 +73,7 @@ TEST(Manifest, EpochsNameTheWholeStateTensorByTensor) {
   const auto epochs = read_epochs(options.run_dir / "manifest.json");
   ASSERT_EQ(epochs.size(), 2u);
   const EpochRecord& last = epochs.at(2);
-  const Checkpoint checkpoint = load_checkpoint(*find_checkpoint(options.run_dir / "checkpoints"));
+  const Checkpoint checkpoint = *find_checkpoint(options.run_dir / "checkpoints");
   const StateDigests expected = digest_state(checkpoint.tensors, {});
   EXPECT_EQ(last.tensors.tensors, expected.tensors);
   EXPECT_EQ(last.state_digest, expected.state());

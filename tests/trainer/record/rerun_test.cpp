@@ -1,12 +1,4 @@
 // The comparison of a run with its repetition. The command itself: tests/e2e/rerun_test.cpp.
-#include "tests/message_of.h"
-#include "trainer/recipe/train_options.h"
-#include "trainer/run/train.h"
-#include "trainer/record/run_record.h"
-#include "trainer/record/rerun_inputs.h"
-#include "trainer/record/rerun_compare.h"
-#include "trainer/record/rerun_report.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,7 +6,14 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "tests/message_of.h"
 #include "tests/trainer/train_test_util.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/record/rerun_compare.h"
+#include "trainer/record/rerun_inputs.h"
+#include "trainer/record/rerun_report.h"
+#include "trainer/record/run_record.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace {
@@ -182,7 +181,8 @@ TEST_F(Rerun, ChangedInputsAreNamedBeforeTraining) {
   EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, other); }),
               AllOf(HasSubstr((other / shard.filename()).string()), HasSubstr(digest)));
   flip_last_byte(folder_.path() / "a" / "folds.json");
-  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, ""); }), HasSubstr("a/folds.json: digest"));
+  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, ""); }),
+              HasSubstr("a/folds.json: digest"));
 }
 
 TEST_F(Rerun, OtherInitialWeightsAreRefused) {
@@ -192,7 +192,8 @@ TEST_F(Rerun, OtherInitialWeightsAreRefused) {
   const RunRecord recorded = run("b", {"model.weights=" + weights.string()});
   EXPECT_EQ(check_inputs(recorded, "").weights, "");
   flip_last_byte(weights);
-  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, ""); }), HasSubstr(weights.string()));
+  EXPECT_THAT(message_of<DataError>([&] { check_inputs(recorded, ""); }),
+              HasSubstr(weights.string()));
 }
 
 // Student's t for 2 degrees of freedom at 99 % is 9.925; with s of three values the next one lies

@@ -59,16 +59,16 @@ class ScriptedRanks : public Communicator {
   std::vector<StateDigests> ranks_;
 };
 
-CheckpointTensors small_state() {
-  CheckpointTensors state;
-  state.weights = {{"fc.weight", torch::arange(6, torch::kFloat32).reshape({2, 3})},
-                   {"bn.running_mean", torch::zeros({3})}};
-  state.optimizer = {{"exp_avg.fc.weight", torch::ones({2, 3})}};
-  state.ema = {{"fc.weight", torch::ones({2, 3})}};
+RunState small_state() {
+  RunState state;
+  state[kNetworkGroup] = {{"fc.weight", torch::arange(6, torch::kFloat32).reshape({2, 3})},
+                          {"bn.running_mean", torch::zeros({3})}};
+  state[kOptimizerGroup] = {{"exp_avg.fc.weight", torch::ones({2, 3})}};
+  state[kEmaGroup] = {{"fc.weight", torch::ones({2, 3})}};
   return state;
 }
-StateDigests digests_of(const CheckpointTensors& state) {
-  return digest_state(state, {"bn.running_mean"});
+StateDigests digests_of(const RunState& state) {
+  return digest_state(state, {{"", {"bn.running_mean"}}});
 }
 
 std::string message_of(ScriptedRanks& ranks) {
@@ -98,9 +98,9 @@ TEST(StateDigest, NamesGroupsAndCombinesLines) {
 }
 
 TEST(StateDigest, OneBitChangesItsTensorAndGroupOnly) {
-  CheckpointTensors state = small_state();
+  RunState state = small_state();
   const StateDigests before = digests_of(state);
-  state.optimizer["exp_avg.fc.weight"].view(torch::kInt32)[1][2].bitwise_xor_(1);
+  state[kOptimizerGroup]["exp_avg.fc.weight"].view(torch::kInt32)[1][2].bitwise_xor_(1);
   const StateDigests after = digests_of(state);
   EXPECT_NE(after.state(), before.state());
   const auto difference = first_difference(before, after);

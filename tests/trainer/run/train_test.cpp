@@ -269,7 +269,7 @@ TEST_F(TrainRun, EmaIsWhatIsEvaluatedAndSaved) {
   const fs::path last = options_.run_dir / "checkpoints" / "step-000000006";
   EXPECT_EQ(SafetensorsFile(options_.run_dir / "weights.safetensors").at("fc.weight").data,
             SafetensorsFile(last / "ema.safetensors").at("fc.weight").data);
-  EXPECT_NE(SafetensorsFile(last / "weights.safetensors").at("fc.weight").data,
+  EXPECT_NE(SafetensorsFile(last / "network.safetensors").at("fc.weight").data,
             SafetensorsFile(last / "ema.safetensors").at("fc.weight").data);
 }
 
