@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "tests/distributed/mpi_worker_cases.h"
 #include "distributed/mpi/mpi_backend_session.h"
+#include "tests/distributed/mpi_worker_cases.h"
 
 namespace podium {
 namespace {
@@ -66,7 +66,7 @@ void run_idle(Communicator& communicator) {
 
 void run(const std::string& mode, const std::string& file) {
   if (mode == "train") {
-    run_train_jobs(file);
+    trainer::run_train_jobs(file);
     return;
   }
   if (mode == "backend") {
@@ -99,7 +99,7 @@ void run(const std::string& mode, const std::string& file) {
 int main(int argc, char** argv) {
   torch::set_num_threads(1);
   try {
-    podium::trainer::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
+    podium::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     podium::abort_workers(static_cast<int>(error.exit_code()));
