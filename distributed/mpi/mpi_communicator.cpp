@@ -1,4 +1,4 @@
-// MPI ranks behind the Communicator. Read next: mpi_backend.cpp.
+// MPI ranks behind the Communicator. Read next: mpi_collectives.cpp.
 #include "distributed/mpi/mpi_communicator.h"
 
 #include <fmt/format.h>
@@ -16,8 +16,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "distributed/communicator_pack.h"
-#include "distributed/mpi/mpi_backend.h"
-#include "distributed/mpi/mpi_backend_session.h"
+#include "distributed/mpi/mpi_collectives.h"
+#include "distributed/mpi/mpi_session.h"
 
 namespace podium {
 namespace {

@@ -7,7 +7,7 @@
 #include <torch/utils.h>
 
 #include "base/error.h"
-#include "distributed/mpi/mpi_backend_sum.h"
+#include "distributed/mpi/sum_rows.h"
 #include "distributed/single_communicator.h"
 #include "distributed/world/world.h"
 

@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "distributed/mpi/mpi_backend_session.h"
+#include "distributed/mpi/mpi_session.h"
 #include "tests/distributed/mpi_worker_cases.h"
 
 namespace podium {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "distributed/communicator.h"
-#include "distributed/mpi/mpi_backend.h"
+#include "distributed/mpi/mpi_collectives.h"
 
 namespace podium {
 

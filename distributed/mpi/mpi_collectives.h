@@ -1,4 +1,4 @@
-// A c10d::Backend over Open MPI for CPU tensors. Read next: mpi_backend_engine.h.
+// A c10d::Backend over Open MPI for CPU tensors. Read next: mpi_engine.h.
 #pragma once
 
 #include <chrono>
@@ -7,8 +7,8 @@
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <vector>
 
-#include "distributed/mpi/mpi_backend_engine.h"
-#include "distributed/mpi/mpi_backend_tree.h"
+#include "distributed/mpi/mpi_engine.h"
+#include "distributed/mpi/mpi_tree.h"
 
 namespace podium {
 

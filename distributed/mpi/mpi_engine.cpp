@@ -1,10 +1,10 @@
-// Queue, polling, timeouts and the question "where are you?". Read next: mpi_backend.cpp.
+// Queue, polling, timeouts and the question "where are you?". Read next: mpi_collectives.cpp.
 //
 // Only non-blocking calls are used, because MPI offers no timeout of its own: a wait inside MPI for
 // a rank that never comes cannot be left. Polling backs off to short sleeps, longer ones while no
 // thread waits for a result, so that it takes little from the cores that compute; an idle engine
 // wakes a few times per second to answer its peers.
-#include "distributed/mpi/mpi_backend_engine.h"
+#include "distributed/mpi/mpi_engine.h"
 
 #include <c10/util/ScopeExit.h>
 #include <fmt/format.h>
@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "distributed/mpi/mpi_backend_session.h"
+#include "distributed/mpi/mpi_session.h"
 
 namespace podium {
 namespace {

@@ -1,8 +1,8 @@
-// Pairwise exchange of blocks. Read next: mpi_backend_tree.h.
+// Pairwise exchange of blocks. Read next: mpi_tree.h.
 //
 // MPI's own all-to-all and all-gather also copy the block that a rank keeps, into a second buffer
 // and back; over shared memory these copies cost as much as the transfer.
-#include "distributed/mpi/mpi_backend_tree.h"
+#include "distributed/mpi/mpi_tree.h"
 
 #include <ATen/ATen.h>
 
@@ -11,8 +11,8 @@
 #include <memory>
 #include <utility>
 
-#include "distributed/mpi/mpi_backend_session.h"
-#include "distributed/mpi/mpi_backend_sum.h"
+#include "distributed/mpi/mpi_session.h"
+#include "distributed/mpi/sum_rows.h"
 
 namespace podium {
 namespace {

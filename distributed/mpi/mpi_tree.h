@@ -1,5 +1,5 @@
 // The tree sum over ranks in place: blocks are exchanged, summed in order and handed out again,
-// level by level. Read next: mpi_backend_tree.cpp, mpi_backend_sum.h.
+// level by level. Read next: mpi_tree.cpp, sum_rows.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +7,7 @@
 
 #include <vector>
 
-#include "distributed/mpi/mpi_backend_engine.h"
+#include "distributed/mpi/mpi_engine.h"
 
 namespace podium {
 

@@ -1,6 +1,6 @@
-// The collectives, as stages of non-blocking MPI calls. Read next: mpi_backend_engine.cpp,
-// mpi_backend_tree.h.
-#include "distributed/mpi/mpi_backend.h"
+// The collectives, as stages of non-blocking MPI calls. Read next: mpi_engine.cpp,
+// mpi_tree.h.
+#include "distributed/mpi/mpi_collectives.h"
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "distributed/mpi/mpi_backend_session.h"
+#include "distributed/mpi/mpi_session.h"
 
 namespace podium {
 namespace {

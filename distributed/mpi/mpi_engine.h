@@ -1,6 +1,6 @@
 // The thread that makes all MPI calls of a backend: it starts operations in order, polls them,
 // notices timeouts and answers its peers' questions about where this rank is. Read next:
-// mpi_backend.h.
+// mpi_collectives.h.
 #pragma once
 
 #include <mpi.h>
