@@ -96,6 +96,6 @@ class CudaModule : public DeviceModule {
 
 extern "C" __attribute__((visibility("default"))) podium::DeviceModule*
 podium_device_module() {
-  static podium::trainer::CudaModule module;
+  static podium::CudaModule module;
   return &module;
 }

@@ -79,228 +79,83 @@ MPI_Datatype arithmetic_type(const Tensor& tensor, const char* operation) {
   }
 }
 
-MPI_Op operation_of(const c10d::ReduceOp& op, const char* operation) {
-  switch (static_cast<c10d::ReduceOp::RedOpType>(op)) {
-    case c10d::ReduceOp::SUM:
-    case c10d::ReduceOp::AVG:
-      return MPI_SUM;
-    case c10d::ReduceOp::PRODUCT:
-      return MPI_PROD;
-    case c10d::ReduceOp::MIN:
-      return MPI_MIN;
-    case c10d::ReduceOp::MAX:
-      return MPI_MAX;
-    default:
-      throw InternalError(
-          fmt::format("mpi {}: only sum, average, product, minimum and maximum", operation));
-  }
-}
-
-const Tensor& only(const std::vector<Tensor>& tensors, const char* operation) {
-  if (tensors.size() != 1) {
-    throw InternalError(
-        fmt::format("mpi {}: expected one tensor, found {}", operation, tensors.size()));
-  }
-  check_tensor(tensors.front(), operation);
-  return tensors.front();
-}
-
 MPI_Request& next(Requests& requests) { return requests.emplace_back(MPI_REQUEST_NULL); }
 
 }  // namespace
 
-MpiBackend::MpiBackend(std::unique_ptr<MpiEngine> engine)
-    : Backend(engine->rank(), engine->size()),
-      engine_(std::move(engine)),
-      levels_{TreeLevel(engine_->comm())} {}
+MpiCollectives::MpiCollectives(std::unique_ptr<MpiEngine> engine)
+    : engine_(std::move(engine)), levels_{TreeLevel(engine_->comm())} {}
 
-MpiBackend::WorkPtr MpiBackend::enqueue(const std::string& name, c10d::OpType type, Tensors tensors,
-                                        Tensors outputs, std::vector<MpiOperation::Stage> stages,
-                                        bool is_collective) {
-  auto work =
-      c10::make_intrusive<MpiWork>(getRank(), type, std::move(outputs), engine_->num_waiting());
-  auto operation = std::make_unique<MpiOperation>();
-  operation->name = name;
-  operation->is_collective = is_collective;
-  operation->stages = std::move(stages);
-  operation->tensors = std::move(tensors);
-  operation->work = work;
-  engine_->enqueue(std::move(operation));
-  return work;
-}
-
-MpiBackend::WorkPtr MpiBackend::broadcast(Tensors& tensors, const c10d::BroadcastOptions& options) {
-  const Tensor tensor = only(tensors, "broadcast");
-  const int root = static_cast<int>(options.rootRank);
+MpiCollectives::Pending MpiCollectives::broadcast(const Tensor& tensor) {
+  check_tensor(tensor, "broadcast");
   const int count = count_of(tensor.numel(), "broadcast");
-  return enqueue("broadcast", c10d::OpType::BROADCAST, {tensor}, {tensor},
-                 {[=, comm = engine_->comm()](Requests& requests) {
-                   check_mpi(MPI_Ibcast(tensor.data_ptr(), count, type_by_size(tensor), root, comm,
-                                        &next(requests)),
-                             "MPI_Ibcast");
-                 }});
+  return engine_->start("broadcast", {[=, comm = engine_->comm()](Requests& requests) {
+                          check_mpi(MPI_Ibcast(tensor.data_ptr(), count, type_by_size(tensor), 0,
+                                               comm, &next(requests)),
+                                    "MPI_Ibcast");
+                        }},
+                        {tensor});
 }
 
-MpiBackend::WorkPtr MpiBackend::allreduce(Tensors& tensors, const c10d::AllreduceOptions& options) {
-  const Tensor tensor = only(tensors, "all_reduce");
+MpiCollectives::Pending MpiCollectives::all_reduce_sum(const Tensor& tensor) {
+  check_tensor(tensor, "all_reduce");
   const int count = count_of(tensor.numel(), "all_reduce");
   const MPI_Datatype type = arithmetic_type(tensor, "all_reduce");
-  const MPI_Op op = operation_of(options.reduceOp, "all_reduce");
-  std::vector<MpiOperation::Stage> stages = {[=, comm = engine_->comm()](Requests& requests) {
-    check_mpi(
-        MPI_Iallreduce(MPI_IN_PLACE, tensor.data_ptr(), count, type, op, comm, &next(requests)),
-        "MPI_Iallreduce");
-  }};
-  if (static_cast<c10d::ReduceOp::RedOpType>(options.reduceOp) == c10d::ReduceOp::AVG) {
-    stages.push_back([tensor, size = getSize()](Requests&) { Tensor(tensor).div_(size); });
-  }
-  return enqueue("all_reduce", c10d::OpType::ALLREDUCE, {tensor}, {tensor}, std::move(stages));
+  return engine_->start("all_reduce", {[=, comm = engine_->comm()](Requests& requests) {
+                          check_mpi(MPI_Iallreduce(MPI_IN_PLACE, tensor.data_ptr(), count, type,
+                                                   MPI_SUM, comm, &next(requests)),
+                                    "MPI_Iallreduce");
+                        }},
+                        {tensor});
 }
 
-MpiBackend::WorkPtr MpiBackend::reduce(Tensors& tensors, const c10d::ReduceOptions& options) {
-  const Tensor tensor = only(tensors, "reduce");
-  const int count = count_of(tensor.numel(), "reduce");
-  const MPI_Datatype type = arithmetic_type(tensor, "reduce");
-  const MPI_Op op = operation_of(options.reduceOp, "reduce");
-  const int root = static_cast<int>(options.rootRank);
-  const bool is_root = root == getRank();
-  return enqueue("reduce", c10d::OpType::REDUCE, {tensor}, {tensor},
-                 {[=, comm = engine_->comm()](Requests& requests) {
-                   check_mpi(MPI_Ireduce(is_root ? MPI_IN_PLACE : tensor.data_ptr(),
-                                         is_root ? tensor.data_ptr() : nullptr, count, type, op,
-                                         root, comm, &next(requests)),
-                             "MPI_Ireduce");
-                 }});
-}
-
-MpiBackend::WorkPtr MpiBackend::allgather(std::vector<Tensors>& outputs, Tensors& inputs,
-                                          const c10d::AllgatherOptions&) {
-  const Tensor input = only(inputs, "all_gather");
-  if (outputs.size() != 1 || outputs.front().size() != static_cast<size_t>(getSize())) {
-    throw InternalError(fmt::format("mpi all_gather: expected one list of {} outputs", getSize()));
-  }
-  const Tensors list = outputs.front();
-  for (const Tensor& output : list)
-    check_sizes(output.numel() == input.numel(), "all_gather", output, input);
-  const Tensor flat = at::empty({getSize() * input.numel()}, input.options());
-  const int count = count_of(input.numel(), "all_gather");
-  return enqueue(
-      "all_gather", c10d::OpType::ALLGATHER, {input, flat}, list,
-      {[=, comm = engine_->comm()](Requests& requests) {
-         const MPI_Datatype type = type_by_size(input);
-         check_mpi(MPI_Iallgather(input.data_ptr(), count, type, flat.data_ptr(), count, type, comm,
-                                  &next(requests)),
-                   "MPI_Iallgather");
-       },
-       [=](Requests&) {
-         for (size_t rank = 0; rank < list.size(); ++rank) {
-           Tensor(list[rank])
-               .copy_(flat.narrow(0, static_cast<int64_t>(rank) * input.numel(), input.numel())
-                          .view_as(list[rank]));
-         }
-       }});
-}
-
-MpiBackend::WorkPtr MpiBackend::_allgather_base(at::Tensor& output, at::Tensor& input,
-                                                const c10d::AllgatherOptions&) {
+MpiCollectives::Pending MpiCollectives::all_gather(const Tensor& output, const Tensor& input) {
   check_tensor(output, "all_gather");
   check_tensor(input, "all_gather");
-  check_sizes(output.numel() == input.numel() * getSize(), "all_gather", output, input);
+  check_sizes(output.numel() == input.numel() * size(), "all_gather", output, input);
   const int count = count_of(input.numel(), "all_gather");
-  const Tensor from = input, to = output;
-  return enqueue("all_gather", c10d::OpType::_ALLGATHER_BASE, {from, to}, {to},
-                 {[=, comm = engine_->comm()](Requests& requests) {
-                   const MPI_Datatype type = type_by_size(from);
-                   check_mpi(MPI_Iallgather(from.data_ptr(), count, type, to.data_ptr(), count,
-                                            type, comm, &next(requests)),
-                             "MPI_Iallgather");
-                 }});
+  return engine_->start("all_gather", {[=, comm = engine_->comm()](Requests& requests) {
+                          const MPI_Datatype type = type_by_size(input);
+                          check_mpi(MPI_Iallgather(input.data_ptr(), count, type, output.data_ptr(),
+                                                   count, type, comm, &next(requests)),
+                                    "MPI_Iallgather");
+                        }},
+                        {input, output});
 }
 
-MpiBackend::WorkPtr MpiBackend::alltoall_base(at::Tensor& output, at::Tensor& input,
-                                              std::vector<int64_t>& output_splits,
-                                              std::vector<int64_t>& input_splits,
-                                              const c10d::AllToAllOptions&) {
+MpiCollectives::Pending MpiCollectives::all_to_all(const Tensor& output, const Tensor& input) {
   check_tensor(output, "all_to_all");
   check_tensor(input, "all_to_all");
-  check_sizes(output.numel() == input.numel() && input.numel() % getSize() == 0 &&
-                  output_splits.empty() && input_splits.empty(),
+  check_sizes(output.numel() == input.numel() && input.numel() % size() == 0,
               "all_to_all (equal splits)", output, input);
-  const int count = count_of(input.numel() / getSize(), "all_to_all");
-  const Tensor from = input, to = output;
-  return enqueue("all_to_all", c10d::OpType::ALLTOALL_BASE, {from, to}, {to},
-                 {[=, comm = engine_->comm()](Requests& requests) {
-                   const MPI_Datatype type = type_by_size(from);
-                   check_mpi(MPI_Ialltoall(from.data_ptr(), count, type, to.data_ptr(), count, type,
-                                           comm, &next(requests)),
-                             "MPI_Ialltoall");
-                 }});
+  const int count = count_of(input.numel() / size(), "all_to_all");
+  return engine_->start("all_to_all", {[=, comm = engine_->comm()](Requests& requests) {
+                          const MPI_Datatype type = type_by_size(input);
+                          check_mpi(MPI_Ialltoall(input.data_ptr(), count, type, output.data_ptr(),
+                                                  count, type, comm, &next(requests)),
+                                    "MPI_Ialltoall");
+                        }},
+                        {input, output});
 }
 
-MpiBackend::WorkPtr MpiBackend::tree_allreduce(at::Tensor flat, double scale) {
+MpiCollectives::Pending MpiCollectives::tree_all_reduce(const Tensor& flat, double scale) {
   check_tensor(flat, "tree_all_reduce");
-  const int size = getSize();
-  check_sizes(flat.numel() % size == 0 && (size & (size - 1)) == 0, "tree_all_reduce", flat, flat);
+  check_sizes(flat.numel() % size() == 0 && (size() & (size() - 1)) == 0, "tree_all_reduce", flat,
+              flat);
   count_of(flat.numel() / 2, "tree_all_reduce");  // the largest block
-  return enqueue("tree_all_reduce", c10d::OpType::ALLREDUCE, {flat}, {flat},
-                 tree_stages(flat, scale, levels_, receive_buffer_));
+  return engine_->start("tree_all_reduce", tree_stages(flat, scale, levels_, receive_buffer_),
+                        {flat});
 }
 
-void MpiBackend::use_two_levels(MPI_Comm node, MPI_Comm across) {
+MpiCollectives::Pending MpiCollectives::barrier(const std::string& name) {
+  return engine_->start(name, {[comm = engine_->comm()](Requests& requests) {
+                          check_mpi(MPI_Ibarrier(comm, &next(requests)), "MPI_Ibarrier");
+                        }},
+                        {});
+}
+
+void MpiCollectives::use_two_levels(MPI_Comm node, MPI_Comm across) {
   levels_ = {TreeLevel(node), TreeLevel(across)};
-}
-
-MpiBackend::WorkPtr MpiBackend::barrier(const c10d::BarrierOptions&) {
-  return named_barrier("barrier");
-}
-
-MpiBackend::WorkPtr MpiBackend::named_barrier(const std::string& name) {
-  return enqueue(name, c10d::OpType::BARRIER, {}, {},
-                 {[comm = engine_->comm()](Requests& requests) {
-                   check_mpi(MPI_Ibarrier(comm, &next(requests)), "MPI_Ibarrier");
-                 }});
-}
-
-uint64_t MpiBackend::mark(const std::string& name) {
-  auto operation = std::make_unique<MpiOperation>();
-  operation->name = name;
-  operation->stages = {[](Requests&) {}};
-  operation->work = c10::make_intrusive<MpiWork>(getRank(), c10d::OpType::UNKNOWN, Tensors(),
-                                                 engine_->num_waiting());
-  return engine_->enqueue(std::move(operation));
-}
-
-std::string MpiBackend::explain_timeout(const std::string& name, uint64_t sequence) {
-  std::string text;
-  enqueue("explain_timeout", c10d::OpType::UNKNOWN, {}, {},
-          {[&](Requests&) { text = engine_->explain_timeout(name, sequence); }},
-          /*is_collective=*/false)
-      ->wait();
-  return text;
-}
-
-MpiBackend::WorkPtr MpiBackend::send(Tensors& tensors, int destination, int tag) {
-  const Tensor tensor = only(tensors, "send");
-  const int count = count_of(tensor.numel(), "send");
-  return enqueue(fmt::format("send to rank {}", destination), c10d::OpType::SEND, {tensor}, {},
-                 {[=, comm = engine_->comm()](Requests& requests) {
-                   check_mpi(MPI_Isend(tensor.data_ptr(), count, type_by_size(tensor), destination,
-                                       tag, comm, &next(requests)),
-                             "MPI_Isend");
-                 }},
-                 false);
-}
-
-MpiBackend::WorkPtr MpiBackend::recv(Tensors& tensors, int source, int tag) {
-  const Tensor tensor = only(tensors, "recv");
-  const int count = count_of(tensor.numel(), "recv");
-  return enqueue(fmt::format("recv from rank {}", source), c10d::OpType::RECV, {tensor}, {tensor},
-                 {[=, comm = engine_->comm()](Requests& requests) {
-                   check_mpi(MPI_Irecv(tensor.data_ptr(), count, type_by_size(tensor), source, tag,
-                                       comm, &next(requests)),
-                             "MPI_Irecv");
-                 }},
-                 false);
 }
 
 }  // namespace podium

@@ -1,8 +1,8 @@
-// The thread that makes all MPI calls of a backend: it starts operations in order, polls them,
-// notices timeouts and answers its peers' questions about where this rank is. Read next:
-// mpi_collectives.h.
+// The thread that makes all MPI calls of a world: it runs operations in order, polls them, notices
+// timeouts and answers its peers' questions about where this rank is. Read next: mpi_collectives.h.
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <mpi.h>
 
 #include <atomic>
@@ -12,50 +12,21 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
-#include <torch/csrc/distributed/c10d/Work.hpp>
 #include <vector>
+
+#include "distributed/communicator.h"
 
 namespace podium {
 
-// The result of an operation. wait() rethrows the DistributedError of a failed one.
-class MpiWork : public c10d::Work {
- public:
-  // `num_waiting` counts the threads in wait().
-  MpiWork(int rank, c10d::OpType type, std::vector<at::Tensor> outputs,
-          std::shared_ptr<std::atomic<int>> num_waiting);
-  bool wait(std::chrono::milliseconds timeout = kNoTimeout) override;
-  void complete(std::exception_ptr error);
-  std::vector<at::Tensor> result() override { return outputs_; }
-  c10::intrusive_ptr<c10::ivalue::Future> getFuture() override { return future_; }
-
- private:
-  std::vector<at::Tensor> outputs_;
-  std::shared_ptr<std::atomic<int>> num_waiting_;
-  c10::intrusive_ptr<c10::ivalue::Future> future_;
-};
-
-// Stages run one after another; each posts non-blocking calls, and the next starts when all of
-// these have completed.
-struct MpiOperation {
-  using Stage = std::function<void(std::vector<MPI_Request>&)>;
-  std::string name;  // "all_to_all"
-  bool is_collective =
-      true;  // one at a time, in the same order on all ranks; false: point to point
-  std::vector<Stage> stages;
-  std::vector<at::Tensor> tensors;  // kept alive until the end
-  c10::intrusive_ptr<MpiWork> work;
-
-  // Filled by the engine.
-  uint64_t sequence = 0;  // counts collectives from 1
-  size_t next_stage = 0;
-  std::vector<MPI_Request> requests;
-  std::chrono::steady_clock::time_point start;
-};
+// Posts non-blocking calls. The stages of an operation run one after another: the next starts when
+// all calls of the one before have completed.
+using MpiStage = std::function<void(std::vector<MPI_Request>&)>;
 
 class MpiEngine {
  public:
@@ -70,25 +41,37 @@ class MpiEngine {
   int rank() const { return rank_; }
   int size() const { return size_; }
   MPI_Comm comm() const { return data_; }
-  // Of this rank's threads that wait for an operation; for MpiWork.
-  std::shared_ptr<std::atomic<int>> num_waiting() const { return num_waiting_; }
-  // Threads: any. After a failure every further operation fails with the first error. Returns the
-  // sequence number, 0 for point to point.
-  uint64_t enqueue(std::unique_ptr<MpiOperation> operation);
+  // Queues an operation, named as in error messages ("all_to_all"); the tensors are kept alive
+  // until its end. After a failure every further operation fails with the first error. Threads:
+  // any. Collective: all ranks, same order; returns at once.
+  std::shared_ptr<PendingCollective> start(const std::string& name, std::vector<MpiStage> stages,
+                                           std::vector<at::Tensor> tensors);
+  // An operation without calls, which only takes the next sequence number. Returns that.
+  uint64_t mark(const std::string& name);
   bool is_broken();
-  void set_timeout(std::chrono::milliseconds timeout) { timeout_ = timeout; }
-  uint64_t sequence();  // of the last collective enqueued
-  // The message of a timeout of a collective: asks the peers where they are. Threads: inside a
-  // stage only.
+  // The message of a timeout of an operation: asks the peers where they are. Blocks. Threads: any
+  // but the engine's own.
   std::string explain_timeout(const std::string& name, uint64_t sequence);
 
  private:
+  struct Operation {
+    std::string name;
+    std::vector<MpiStage> stages;
+    std::vector<at::Tensor> tensors;
+    std::promise<void> end;
+
+    // Filled by the engine.
+    uint64_t sequence = 0;  // counts from 1
+    size_t next_stage = 0;
+    std::vector<MPI_Request> requests;
+    std::chrono::steady_clock::time_point start;
+  };
   // Where a rank is, as its peers see it.
   struct Status {
     static constexpr size_t kHistory = 8, kNameBytes = 24;
-    uint64_t sequence = 0;                  // last collective started
+    uint64_t sequence = 0;                  // last operation started
     int64_t age_ms = 0;                     // since then
-    char names[kHistory][kNameBytes] = {};  // of collective s at s % kHistory
+    char names[kHistory][kNameBytes] = {};  // of operation s at s % kHistory
     std::string name(uint64_t of_sequence) const { return names[of_sequence % kHistory]; }
   };
   struct Reply {
@@ -96,14 +79,17 @@ class MpiEngine {
     MPI_Request request = MPI_REQUEST_NULL;
   };
 
+  uint64_t enqueue(std::unique_ptr<Operation> operation);
   void run();
-  bool start_queued();    // true when something was started
+  bool start_next();      // true when something was started
   bool poll_in_flight();  // true when something ended
-  void advance(MpiOperation& operation);
-  void check_timeouts();
-  void explain_failure(const MpiOperation& operation, int code);  // throws
+  void advance();
+  void check_timeout();
+  void explain_failure(int code);  // of the operation in flight; throws
+  void explain_queued();
   void answer_queries();
   std::vector<std::unique_ptr<Reply>> ask_peers();
+  std::string describe_timeout(const std::string& name, uint64_t sequence);
   std::string describe_absent(const std::string& name, uint64_t sequence,
                               const std::vector<std::unique_ptr<Reply>>& replies) const;
   void fail(std::exception_ptr error);
@@ -112,18 +98,20 @@ class MpiEngine {
   MPI_Comm control_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
-  std::atomic<std::chrono::milliseconds> timeout_;
+  const std::chrono::milliseconds timeout_;
+  // Of this rank's threads that wait for an operation; outlives the engine with what they wait for.
   std::shared_ptr<std::atomic<int>> num_waiting_ = std::make_shared<std::atomic<int>>(0);
 
-  std::mutex mutex_;  // of the next five
+  std::mutex mutex_;  // of the next six
   std::condition_variable wake_;
-  std::deque<std::unique_ptr<MpiOperation>> queue_;
+  std::deque<std::unique_ptr<Operation>> queue_;
+  std::deque<std::packaged_task<std::string()>> explanations_;  // asked for by other threads
   std::exception_ptr error_;
   uint64_t last_enqueued_ = 0;
   bool is_stopping_ = false;
 
   // Of the thread alone.
-  std::list<std::unique_ptr<MpiOperation>> in_flight_;
+  std::unique_ptr<Operation> in_flight_;
   std::list<std::unique_ptr<Reply>> answers_;  // being sent
   Status last_started_;
   std::chrono::steady_clock::time_point last_start_time_;

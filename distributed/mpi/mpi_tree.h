@@ -35,8 +35,7 @@ class ReceiveBuffer {
 // sums the block that the one before left to this rank, so that the last, between nodes, moves
 // least. Sent per rank and level of W ranks: 2 (W - 1) / W of what the level sums, as a ring
 // all-reduce. `buffer` outlives the operation.
-std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scale,
-                                             const std::vector<TreeLevel>& levels,
-                                             ReceiveBuffer& buffer);
+std::vector<MpiStage> tree_stages(const at::Tensor& flat, double scale,
+                                  const std::vector<TreeLevel>& levels, ReceiveBuffer& buffer);
 
 }  // namespace podium

@@ -12,7 +12,9 @@
 #include <thread>
 
 #include "base/error.h"
+#include "distributed/mpi/mpi_communicator.h"
 #include "distributed/mpi/mpi_session.h"
+#include "distributed/world/world.h"
 #include "tests/distributed/mpi_worker_cases.h"
 
 namespace podium {
@@ -64,17 +66,31 @@ void run_idle(Communicator& communicator) {
   }
 }
 
+// Rank 0 asks where its peers are in an operation that runs elsewhere, which rank 1 has not begun.
+void run_explain() {
+  const auto control = make_mpi_control_channel(milliseconds(60'000));
+  Communicator& communicator = control->communicator();
+  communicator.barrier();
+  if (communicator.rank() == 1) std::this_thread::sleep_for(seconds(2));
+  const uint64_t sequence = control->mark("all_gather");
+  if (communicator.rank() == 0) fmt::print("{}\n", control->explain("all_gather", sequence));
+  communicator.barrier();
+}
+
 void run(const std::string& mode, const std::string& file) {
   if (mode == "train") {
     trainer::run_train_jobs(file);
     return;
   }
-  if (mode == "backend") {
+  if (mode == "collectives") {
     const auto session = MpiSession::acquire();
-    const auto backend = c10::make_intrusive<MpiBackend>(
-        std::make_unique<MpiEngine>(MPI_COMM_WORLD, milliseconds(60'000)));
-    run_backend_cases(*backend);
-    backend->barrier({})->wait();
+    MpiCollectives collectives(std::make_unique<MpiEngine>(MPI_COMM_WORLD, milliseconds(60'000)));
+    run_collectives_cases(collectives);
+    collectives.barrier()->wait();
+    return;
+  }
+  if (mode == "explain") {
+    run_explain();
     return;
   }
   CommunicatorOptions options;

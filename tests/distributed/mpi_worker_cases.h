@@ -11,9 +11,9 @@ namespace podium {
 // Prints "CASE digest" for gradients and norm statistics of a small model: rank 0 prints,
 // after all ranks agreed.
 void run_reducer_cases(Communicator& communicator);
-// Checks every operation of the backend against values written by hand; throws InternalError that
-// names the operation.
-void run_backend_cases(MpiBackend& backend);
+// Checks every operation of the collectives against values written by hand; throws InternalError
+// that names the operation.
+void run_collectives_cases(MpiCollectives& collectives);
 // Checks every operation of the communicator.
 void run_communicator_cases(Communicator& communicator);
 }  // namespace podium
