@@ -22,11 +22,11 @@
 #include <vector>
 
 #include "base/error.h"
-#include "models/registry.h"
-#include "trainer/record/checkpoint_writer.h"
 #include "distributed/communicator.h"
 #include "distributed/reduce/gradient_reducer.h"
 #include "distributed/world/world.h"
+#include "models/registry.h"
+#include "trainer/record/checkpoint_writer.h"
 #include "trainer/step/run_position.h"
 #include "trainer/step/run_state.h"
 
