@@ -1,6 +1,6 @@
 // The workers of a run and what they exchange. One worker, MPI ranks and NCCL ranks stand behind
 // the same interface, so the training loop has no `if (distributed)`. Read next:
-// gradient_reducer.h; the c10d backend over Open MPI is mpi_backend.h.
+// reduce/gradient_reducer.h, mpi/mpi_collectives.h.
 #pragma once
 
 #include <torch/types.h>

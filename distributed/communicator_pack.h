@@ -1,4 +1,4 @@
-// Many small tensors as a few large ones, for broadcasts. Read next: communicator_util.h.
+// Many small tensors as a few large ones, for broadcasts. Read next: communicator.h.
 #pragma once
 
 #include <ATen/ATen.h>

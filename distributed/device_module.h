@@ -1,6 +1,6 @@
 // The GPU part behind an abstract interface: a shared library (libpodium_cuda.so, folder cuda/)
 // that is loaded only where a device is, so that the podium binary itself neither links nor needs
-// CUDA. Read next: device_module.cpp, cuda/module_cuda.cpp.
+// CUDA. Read next: world/load_device_module.cpp, cuda/module_cuda.cpp.
 #pragma once
 
 #include <torch/types.h>

@@ -72,8 +72,10 @@ has_gpu() { [ "${PODIUM_CUDA:-}" = 1 ] || [ -e /dev/nvidia0 ] || [ -e /proc/driv
 make_torch_venv() {
   [ -x "$TORCH_VENV/bin/pip" ] || /usr/bin/python3 -m venv "$TORCH_VENV"
   if has_gpu; then
-    "$TORCH_VENV/bin/pip" install --no-cache-dir --progress-bar off "torch==$TORCH_VERSION"
-    touch "$TORCH_VENV/.podium-cuda"
+    # What torch depends on brings the libraries and most headers; crt/ and nv/, which those include, are in wheels of their own.
+    "$TORCH_VENV/bin/pip" install --no-cache-dir --progress-bar off "torch==$TORCH_VERSION" \
+      'nvidia-cuda-crt>=13.0,<13.1' 'nvidia-cuda-cccl>=13.0,<13.1'
+    touch "$TORCH_VENV/.podium-cuda-headers"
   else
     # The C++ libraries alone: libtorch_cpu of this wheel links cudart and cupti, nothing else of CUDA.
     "$TORCH_VENV/bin/pip" install --no-cache-dir --progress-bar off --no-deps "torch==$TORCH_VERSION" \
@@ -90,7 +92,7 @@ install_libtorch() {
     return 0
   fi
   if has_gpu; then
-    [ -e "$TORCH_VENV/.podium-cuda" ] && return 0
+    [ -e "$TORCH_VENV/.podium-cuda-headers" ] && return 0
   else
     [ -e "$TORCH_VENV/.podium-complete" ] && return 0
   fi

@@ -94,8 +94,7 @@ class CudaModule : public DeviceModule {
 }  // namespace
 }  // namespace podium
 
-extern "C" __attribute__((visibility("default"))) podium::DeviceModule*
-podium_device_module() {
-  static podium::trainer::CudaModule module;
+extern "C" __attribute__((visibility("default"))) podium::DeviceModule* podium_device_module() {
+  static podium::CudaModule module;
   return &module;
 }

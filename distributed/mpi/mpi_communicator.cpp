@@ -1,4 +1,4 @@
-// MPI ranks behind the Communicator. Read next: mpi_backend.cpp.
+// MPI ranks behind the Communicator. Read next: mpi_collectives.cpp.
 #include "distributed/mpi/mpi_communicator.h"
 
 #include <fmt/format.h>
@@ -16,8 +16,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "distributed/communicator_pack.h"
-#include "distributed/mpi/mpi_backend.h"
-#include "distributed/mpi/mpi_backend_session.h"
+#include "distributed/mpi/mpi_collectives.h"
+#include "distributed/mpi/mpi_session.h"
 
 namespace podium {
 namespace {
@@ -26,15 +26,6 @@ int read_int(const char* name, int fallback) {
   const char* text = std::getenv(name);
   return text == nullptr ? fallback : std::atoi(text);
 }
-
-class PendingWork : public PendingCollective {
- public:
-  explicit PendingWork(MpiBackend::WorkPtr work) : work_(std::move(work)) {}
-  void wait() override { work_->wait(); }
-
- private:
-  MpiBackend::WorkPtr work_;
-};
 
 class MpiCommunicator : public Communicator {
  public:
@@ -49,24 +40,24 @@ class MpiCommunicator : public Communicator {
                       environment.is_srun ? "srun" : "the launcher", environment.world_size, size,
                       "start them with srun --mpi=pmix, or with the mpirun of this Open MPI"));
     }
-    backend_ =
-        c10::make_intrusive<MpiBackend>(std::make_unique<MpiEngine>(MPI_COMM_WORLD, timeout));
+    collectives_ =
+        std::make_unique<MpiCollectives>(std::make_unique<MpiEngine>(MPI_COMM_WORLD, timeout));
     find_node();
   }
 
   // Ends together with the peers: each rank goes on answering questions until all have come here. A
   // rank that leaves because of an error does not wait for anyone.
   ~MpiCommunicator() override {
-    is_broken_ = is_broken_ || std::uncaught_exceptions() > 0 || backend_->engine().is_broken();
+    is_broken_ = is_broken_ || std::uncaught_exceptions() > 0 || collectives_->is_broken();
     if (!is_broken_) {
       try {
-        backend_->named_barrier("shutdown")->wait();
+        collectives_->barrier("shutdown")->wait();
       } catch (const std::exception& error) {
         log_warning("{}", error.what());
         is_broken_ = true;
       }
     }
-    backend_.reset();
+    collectives_.reset();
     if (is_broken_) {
       session_->mark_broken();
       return;
@@ -75,36 +66,32 @@ class MpiCommunicator : public Communicator {
     if (across_ != MPI_COMM_NULL) MPI_Comm_free(&across_);
   }
 
-  int rank() const override { return backend_->getRank(); }
-  int world_size() const override { return backend_->getSize(); }
+  int rank() const override { return collectives_->rank(); }
+  int world_size() const override { return collectives_->size(); }
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   torch::Device device() const override { return torch::Device(torch::kCPU); }
   std::string name() const override { return "mpi"; }
 
   void broadcast(const std::vector<torch::Tensor>& tensors) override {
-    move_packed(tensors, [this](const torch::Tensor& buffer) {
-      std::vector<torch::Tensor> list = {buffer};
-      backend_->broadcast(list, {})->wait();
-    });
+    move_packed(tensors,
+                [this](const torch::Tensor& buffer) { collectives_->broadcast(buffer)->wait(); });
   }
-  void barrier() override { backend_->barrier({})->wait(); }
+  void barrier() override { collectives_->barrier()->wait(); }
 
   std::shared_ptr<PendingCollective> all_to_all(torch::Tensor output,
                                                 torch::Tensor input) override {
-    std::vector<int64_t> equal_splits;
-    return pending(backend_->alltoall_base(output, input, equal_splits, equal_splits, {}));
+    return collectives_->all_to_all(output, input);
   }
   std::shared_ptr<PendingCollective> all_gather(torch::Tensor output,
                                                 torch::Tensor input) override {
-    return pending(backend_->_allgather_base(output, input, {}));
+    return collectives_->all_gather(output, input);
   }
   std::shared_ptr<PendingCollective> all_reduce_sum(torch::Tensor tensor) override {
-    std::vector<torch::Tensor> list = {std::move(tensor)};
-    return pending(backend_->allreduce(list, {}));
+    return collectives_->all_reduce_sum(tensor);
   }
   std::shared_ptr<PendingCollective> tree_all_reduce(torch::Tensor flat, double scale) override {
-    return pending(backend_->tree_allreduce(std::move(flat), scale));
+    return collectives_->tree_all_reduce(flat, scale);
   }
 
   std::vector<std::string> all_gather_bytes(const std::string& bytes) override {
@@ -124,17 +111,13 @@ class MpiCommunicator : public Communicator {
     return result;
   }
 
-  MpiBackend& backend() { return *backend_; }
+  MpiCollectives& collectives() { return *collectives_; }
   void mark_broken() { is_broken_ = true; }
 
  private:
-  static std::shared_ptr<PendingCollective> pending(MpiBackend::WorkPtr work) {
-    return std::make_shared<PendingWork>(std::move(work));
-  }
-
   // The ranks of this node; two levels of the tree where every node is an aligned subtree.
   void find_node() {
-    const int rank = backend_->getRank();
+    const int rank = collectives_->rank();
     if (const int ranks_per_node = read_int("PODIUM_RANKS_PER_NODE", 0); ranks_per_node > 0) {
       check_mpi(MPI_Comm_split(MPI_COMM_WORLD, rank / ranks_per_node, rank, &node_),
                 "MPI_Comm_split");
@@ -153,13 +136,13 @@ class MpiCommunicator : public Communicator {
     std::array<int, 2> sizes = {is_block ? local_size_ : 0, -local_size_};
     check_mpi(MPI_Allreduce(MPI_IN_PLACE, sizes.data(), 2, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
               "MPI_Allreduce");
-    if (sizes[0] != -sizes[1] || local_size_ == 1 || local_size_ == backend_->getSize()) return;
+    if (sizes[0] != -sizes[1] || local_size_ == 1 || local_size_ == collectives_->size()) return;
     check_mpi(MPI_Comm_split(MPI_COMM_WORLD, local_rank_, rank, &across_), "MPI_Comm_split");
-    backend_->use_two_levels(node_, across_);
+    collectives_->use_two_levels(node_, across_);
   }
 
-  std::shared_ptr<MpiSession> session_;  // outlives the backend
-  c10::intrusive_ptr<MpiBackend> backend_;
+  std::shared_ptr<MpiSession> session_;  // outlives the collectives
+  std::unique_ptr<MpiCollectives> collectives_;
   MPI_Comm node_ = MPI_COMM_NULL;    // this node's ranks
   MPI_Comm across_ = MPI_COMM_NULL;  // those with this one's place on every node; null: one level
   int local_rank_ = 0;
@@ -172,10 +155,10 @@ class MpiControlChannel : public ControlChannel {
   explicit MpiControlChannel(std::chrono::milliseconds timeout) : communicator_(timeout) {}
   Communicator& communicator() override { return communicator_; }
   uint64_t mark(const std::string& operation) override {
-    return communicator_.backend().mark(operation);
+    return communicator_.collectives().mark(operation);
   }
   std::string explain(const std::string& operation, uint64_t sequence) override {
-    return communicator_.backend().explain_timeout(operation, sequence);
+    return communicator_.collectives().explain_timeout(operation, sequence);
   }
   void mark_broken() override { communicator_.mark_broken(); }
 

@@ -1,5 +1,5 @@
 // The Communicator over MPI ranks, for CPU tensors, and what the environment says about workers.
-// Read next: mpi_backend.h.
+// Read next: mpi_collectives.h.
 #pragma once
 
 #include <chrono>

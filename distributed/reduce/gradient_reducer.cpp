@@ -1,5 +1,5 @@
 // Buckets, hooks and the carry accumulation of gradients. Read next: gradient_reducer_tree.h,
-// mpi_backend.h.
+// mpi_collectives.h.
 #include "distributed/reduce/gradient_reducer.h"
 
 #include <fmt/format.h>

@@ -38,7 +38,7 @@ struct GradientReducerOptions {
 // one after another. Within a rank partial sums are kept by carry accumulation; across ranks each
 // bucket goes through all-to-all, ordered tree sum and all-gather, started from autograd hooks of
 // the last leaf, so it overlaps with its backward pass. Parameters without a gradient count as
-// zero. Errors: RecipeError-like UsageError when W does not divide L or L is not a power of two.
+// zero. Errors: UsageError when W does not divide L or L is not a power of two.
 class GradientReducer {
  public:
   GradientReducer(std::vector<torch::Tensor> parameters, Communicator& communicator,

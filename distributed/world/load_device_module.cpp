@@ -1,5 +1,5 @@
 // Finds a device without CUDA's headers, then loads libtorch_cuda and the module. Read next:
-// cuda/module_cuda.cpp.
+// ../cuda/module_cuda.cpp.
 #include "distributed/world/load_device_module.h"
 
 #include <dlfcn.h>

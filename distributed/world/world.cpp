@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "distributed/agreement.h"
-#include "distributed/mpi/mpi_backend_session.h"
 #include "distributed/mpi/mpi_communicator.h"
+#include "distributed/mpi/mpi_session.h"
 #include "distributed/single_communicator.h"
 #include "distributed/world/load_device_module.h"
 

@@ -80,9 +80,9 @@ TEST(MpiReducer, TwoLevelsGiveTheBitsOfOne) {
   }
 }
 
-TEST(MpiBackend, EveryOperationGivesTheValuesWrittenByHand) {
+TEST(MpiCollectives, EveryOperationGivesTheValuesWrittenByHand) {
   for (const int world_size : {2, 3}) {
-    const MpiOutcome outcome = run_workers(world_size, {"backend"});
+    const MpiOutcome outcome = run_workers(world_size, {"collectives"});
     EXPECT_EQ(outcome.code, 0) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("done"));
   }
@@ -103,6 +103,14 @@ TEST(MpiCommunicator, TimeoutNamesOperationRankAndWhereTheAbsentRankWas) {
               ::testing::ContainsRegex(
                   "all_to_all #[0-9]+ \\(rank [02]\\): not arrived after 1 s: "
                   "rank 1 \\(last in broadcast #[0-9]+, [0-9.]+ s ago\\); see the log"));
+}
+
+TEST(MpiControlChannel, ExplainsATimeoutOfAnOperationThatRunsElsewhere) {
+  const MpiOutcome outcome = run_workers(2, {"explain"});
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_THAT(outcome.output,
+              ::testing::ContainsRegex("all_gather #2 \\(rank 0\\): not arrived after 60 s: "
+                                       "rank 1 \\(last in barrier #1, [0-9.]+ s ago\\)"));
 }
 
 TEST(MpiCommunicator, ErrorNamesARankInAnotherOperation) {

@@ -12,8 +12,10 @@
 #include <thread>
 
 #include "base/error.h"
+#include "distributed/mpi/mpi_communicator.h"
+#include "distributed/mpi/mpi_session.h"
+#include "distributed/world/world.h"
 #include "tests/distributed/mpi_worker_cases.h"
-#include "distributed/mpi/mpi_backend_session.h"
 
 namespace podium {
 namespace {
@@ -64,17 +66,31 @@ void run_idle(Communicator& communicator) {
   }
 }
 
+// Rank 0 asks where its peers are in an operation that runs elsewhere, which rank 1 has not begun.
+void run_explain() {
+  const auto control = make_mpi_control_channel(milliseconds(60'000));
+  Communicator& communicator = control->communicator();
+  communicator.barrier();
+  if (communicator.rank() == 1) std::this_thread::sleep_for(seconds(2));
+  const uint64_t sequence = control->mark("all_gather");
+  if (communicator.rank() == 0) fmt::print("{}\n", control->explain("all_gather", sequence));
+  communicator.barrier();
+}
+
 void run(const std::string& mode, const std::string& file) {
   if (mode == "train") {
-    run_train_jobs(file);
+    trainer::run_train_jobs(file);
     return;
   }
-  if (mode == "backend") {
+  if (mode == "collectives") {
     const auto session = MpiSession::acquire();
-    const auto backend = c10::make_intrusive<MpiBackend>(
-        std::make_unique<MpiEngine>(MPI_COMM_WORLD, milliseconds(60'000)));
-    run_backend_cases(*backend);
-    backend->barrier({})->wait();
+    MpiCollectives collectives(std::make_unique<MpiEngine>(MPI_COMM_WORLD, milliseconds(60'000)));
+    run_collectives_cases(collectives);
+    collectives.barrier()->wait();
+    return;
+  }
+  if (mode == "explain") {
+    run_explain();
     return;
   }
   CommunicatorOptions options;
@@ -99,7 +115,7 @@ void run(const std::string& mode, const std::string& file) {
 int main(int argc, char** argv) {
   torch::set_num_threads(1);
   try {
-    podium::trainer::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
+    podium::run(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
   } catch (const podium::Error& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     podium::abort_workers(static_cast<int>(error.exit_code()));

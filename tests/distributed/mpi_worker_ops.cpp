@@ -1,4 +1,4 @@
-// Every operation of backend and communicator against values written by hand.
+// Every operation of collectives and communicator against values written by hand.
 #include <fmt/format.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -29,83 +29,60 @@ Tensor of_all_ranks(int64_t world_size, int64_t n, torch::ScalarType type = torc
   return torch::cat(pieces);
 }
 
-void check_reductions(MpiBackend& backend) {
-  const int64_t size = backend.getSize();
+void check_reductions(MpiCollectives& collectives) {
+  const int64_t size = collectives.size();
   for (const torch::ScalarType type : {torch::kFloat, torch::kDouble, torch::kInt, torch::kLong}) {
-    std::vector<Tensor> tensors = {of_rank(backend.getRank(), 3, type)};
-    backend.allreduce(tensors, {})->wait();
-    expect_equal("all_reduce", tensors[0],
-                 of_all_ranks(size, 3, type).view({size, 3}).sum(0).to(type));
-  }
-  std::vector<Tensor> largest = {of_rank(backend.getRank(), 3)};
-  c10d::AllreduceOptions options;
-  options.reduceOp = c10d::ReduceOp::MAX;
-  backend.allreduce(largest, options)->wait();
-  expect_equal("all_reduce max", largest[0], of_rank(size - 1, 3));
-
-  std::vector<Tensor> at_root = {of_rank(backend.getRank(), 3)};
-  c10d::ReduceOptions to_last;
-  to_last.rootRank = size - 1;
-  backend.reduce(at_root, to_last)->wait();
-  if (backend.getRank() == size - 1) {
-    expect_equal("reduce", at_root[0], of_all_ranks(size, 3).view({size, 3}).sum(0));
+    const Tensor tensor = of_rank(collectives.rank(), 3, type);
+    collectives.all_reduce_sum(tensor)->wait();
+    expect_equal("all_reduce", tensor, of_all_ranks(size, 3, type).view({size, 3}).sum(0).to(type));
   }
 }
 
-void check_moves(MpiBackend& backend) {
-  const int64_t size = backend.getSize();
+void check_moves(MpiCollectives& collectives) {
+  const int64_t size = collectives.size();
   for (const torch::ScalarType type : {torch::kByte, torch::kHalf, torch::kFloat, torch::kLong}) {
-    std::vector<Tensor> tensors = {
-        of_rank(backend.getRank(), 5, torch::kLong).remainder(64).to(type)};
-    c10d::BroadcastOptions from_last;
-    from_last.rootRank = size - 1;
-    backend.broadcast(tensors, from_last)->wait();
-    expect_equal("broadcast", tensors[0],
-                 of_rank(size - 1, 5, torch::kLong).remainder(64).to(type));
+    const Tensor tensor = of_rank(collectives.rank() + 1, 5, torch::kLong).remainder(64).to(type);
+    collectives.broadcast(tensor)->wait();
+    expect_equal("broadcast", tensor, of_rank(1, 5, torch::kLong).remainder(64).to(type));
   }
-  Tensor input = of_rank(backend.getRank(), 4);
-  Tensor output = torch::empty({4 * size});
-  auto work = backend._allgather_base(output, input, {});
-  work->getFuture()->wait();
-  expect_equal("all_gather future", work->getFuture()->value().toTensorVector().at(0),
-               of_all_ranks(size, 4));
-
-  std::vector<std::vector<Tensor>> lists(1);
-  for (int64_t rank = 0; rank < size; ++rank) lists[0].push_back(torch::empty({2, 2}));
-  std::vector<Tensor> inputs = {input};
-  backend.allgather(lists, inputs, {})->wait();
-  expect_equal("all_gather list", lists[0][static_cast<size_t>(size - 1)],
-               of_rank(size - 1, 4).view({2, 2}));
+  const Tensor input = of_rank(collectives.rank(), 4);
+  const Tensor output = torch::empty({4 * size});
+  collectives.all_gather(output, input)->wait();
+  expect_equal("all_gather", output, of_all_ranks(size, 4));
 }
 
-// A ring in which every rank first sends, with messages too large for MPI's own buffers.
-void check_ring(MpiBackend& backend) {
-  const int size = backend.getSize();
-  const int64_t n = 300'000;
-  std::vector<Tensor> sent = {of_rank(backend.getRank(), n)};
-  std::vector<Tensor> received = {torch::empty({n})};
-  auto send = backend.send(sent, (backend.getRank() + 1) % size, 7);
-  auto receive = backend.recv(received, (backend.getRank() + size - 1) % size, 7);
-  backend.barrier({})->wait();
-  send->wait();
-  receive->wait();
-  expect_equal("send and recv", received[0], of_rank((backend.getRank() + size - 1) % size, n));
+// Messages too large for MPI's own buffers, several of them waiting for their turn.
+void check_queue(MpiCollectives& collectives) {
+  const int64_t size = collectives.size(), n = 300'000;
+  const Tensor input = of_rank(collectives.rank(), n);
+  const Tensor gathered = torch::empty({n * size}), exchanged = torch::empty({n * size});
+  const auto gather = collectives.all_gather(gathered, input);
+  const auto exchange = collectives.all_to_all(exchanged, gathered);
+  collectives.barrier()->wait();
+  gather->wait();
+  exchange->wait();
+  expect_equal("all_gather of many", gathered, of_all_ranks(size, n));
+  expect_equal("all_to_all of what was gathered", exchanged,
+               of_rank(collectives.rank(), n).repeat({size}));
 }
 
-}  // namespace
-
-void run_backend_cases(MpiBackend& backend) {
-  check_reductions(backend);
-  check_moves(backend);
-  check_ring(backend);
+void check_refusals(MpiCollectives& collectives) {
   bool is_refused = false;
   try {
-    Tensor strided = torch::zeros({4, 4}).t(), output = torch::zeros({16 * backend.getSize()});
-    backend._allgather_base(output, strided, {});
+    collectives.all_gather(torch::zeros({16 * collectives.size()}), torch::zeros({4, 4}).t());
   } catch (const InternalError&) {
     is_refused = true;
   }
   if (!is_refused) throw InternalError("all_gather took a strided tensor");
+}
+
+}  // namespace
+
+void run_collectives_cases(MpiCollectives& collectives) {
+  check_reductions(collectives);
+  check_moves(collectives);
+  check_queue(collectives);
+  check_refusals(collectives);
 }
 
 void run_communicator_cases(Communicator& communicator) {

@@ -1,4 +1,4 @@
-// GradientReducer, NormReducer and tree_sum in a world of one. Several ranks: mpi_test.cpp.
+// LeafTree and GradientReducer in a world of one. Several ranks: mpi_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "models/layers/batch_norm.h"
 #include "distributed/reduce/gradient_reducer.h"
 #include "distributed/reduce/gradient_reducer_tree.h"
 #include "distributed/single_communicator.h"
-#include "trainer/step/norm_reducer.h"
 
 namespace podium {
 namespace {
@@ -157,37 +155,6 @@ TEST(GradientReducer, WrongOptionsAndWrongOrderAreNamed) {
   reducer.begin_step();
   EXPECT_THROW(reducer.begin_leaf(1), InternalError);
   EXPECT_THROW(reducer.finish_step(), InternalError);
-}
-
-TEST(NormReducer, RunningStatisticsAreThoseOfAllSamplesTogether) {
-  const auto communicator = make_single_communicator();
-  models::BatchNorm2d norm(3, 1e-5, 0.1);
-  GradientReducerOptions options;
-  options.logical_workers = 4;
-  NormReducer reducer({norm.get()}, *communicator, options);
-  torch::manual_seed(5);
-  const torch::Tensor input = torch::randn({8, 3, 2, 2}) * 3 + 1;
-  norm->train();
-  for (int64_t leaf = 0; leaf < 4; ++leaf) {
-    norm->forward(input.narrow(0, 2 * leaf, 2));
-    reducer.collect();
-  }
-  reducer.finish();
-  const torch::Tensor mean = input.mean({0, 2, 3});
-  const torch::Tensor variance = input.transpose(0, 1).reshape({3, -1}).var(1, /*unbiased=*/true);
-  EXPECT_TRUE(torch::allclose(norm->running_mean, 0.1 * mean, 1e-5, 1e-6));
-  EXPECT_TRUE(
-      torch::allclose(norm->running_var, 0.9 * torch::ones({3}) + 0.1 * variance, 1e-5, 1e-6));
-  EXPECT_THROW(reducer.finish(), InternalError) << "no leaves were collected";
-}
-
-TEST(TreeSum, AddsInTreeOrder) {
-  const auto communicator = make_single_communicator();
-  GradientReducerOptions options;
-  options.logical_workers = 4;
-  const double big = 9007199254740992.0;  // 2^53: adding 1 is lost, adding 2 is not
-  EXPECT_EQ(tree_sum({big, 1, 1, 1}, *communicator, options), big + 2);
-  EXPECT_THROW(tree_sum({1}, *communicator, options), InternalError);
 }
 
 }  // namespace

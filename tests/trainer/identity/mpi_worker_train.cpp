@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "distributed/mpi/mpi_session.h"
 #include "tests/distributed/mpi_worker_cases.h"
-#include "distributed/mpi/mpi_backend_session.h"
-#include "trainer/run/train.h"
 #include "trainer/recipe/train_options.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 

@@ -1,5 +1,5 @@
-// Pairwise sums of rows in cache-sized pieces. Read next: mpi_backend_sum.h.
-#include "distributed/mpi/mpi_backend_sum.h"
+// Pairwise sums of rows in cache-sized pieces. Read next: sum_rows.h.
+#include "distributed/mpi/sum_rows.h"
 
 #include <ATen/ATen.h>
 

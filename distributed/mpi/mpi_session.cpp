@@ -1,5 +1,5 @@
-// MPI_Init, MPI_Finalize, MPI_Abort. Read next: mpi_backend_engine.cpp.
-#include "distributed/mpi/mpi_backend_session.h"
+// MPI_Init, MPI_Finalize, MPI_Abort. Read next: mpi_engine.cpp.
+#include "distributed/mpi/mpi_session.h"
 
 #include <fmt/format.h>
 

@@ -1,8 +1,8 @@
-// Pairwise exchange of blocks. Read next: mpi_backend_tree.h.
+// Pairwise exchange of blocks. Read next: mpi_tree.h.
 //
 // MPI's own all-to-all and all-gather also copy the block that a rank keeps, into a second buffer
 // and back; over shared memory these copies cost as much as the transfer.
-#include "distributed/mpi/mpi_backend_tree.h"
+#include "distributed/mpi/mpi_tree.h"
 
 #include <ATen/ATen.h>
 
@@ -11,8 +11,8 @@
 #include <memory>
 #include <utility>
 
-#include "distributed/mpi/mpi_backend_session.h"
-#include "distributed/mpi/mpi_backend_sum.h"
+#include "distributed/mpi/mpi_session.h"
+#include "distributed/mpi/sum_rows.h"
 
 namespace podium {
 namespace {
@@ -20,7 +20,7 @@ namespace {
 using at::Tensor;
 using Requests = std::vector<MPI_Request>;
 
-constexpr int kTag = 32001;  // apart from the tags of send and recv; MPI promises up to 32767
+constexpr int kTag = 1;  // collectives of MPI's own have no tags
 
 // What one level works on: its part of the flat tensor, a block for each of its ranks.
 struct LevelData {
@@ -88,9 +88,8 @@ at::Tensor ReceiveBuffer::take(int64_t num_elements, const at::Tensor& like) {
   return buffer_;
 }
 
-std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scale,
-                                             const std::vector<TreeLevel>& levels,
-                                             ReceiveBuffer& buffer) {
+std::vector<MpiStage> tree_stages(const at::Tensor& flat, double scale,
+                                  const std::vector<TreeLevel>& levels, ReceiveBuffer& buffer) {
   // Shared by the stages; an operation that failed keeps it, because MPI may still write there.
   const auto all = std::make_shared<std::vector<LevelData>>();
   int64_t num_received = 0;
@@ -100,7 +99,7 @@ std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scal
     part = all->back().block(level.rank);
     num_received = std::max(num_received, all->back().part.numel() - part.numel());
   }
-  std::vector<MpiOperation::Stage> stages;
+  std::vector<MpiStage> stages;
   for (size_t i = 0; i < all->size(); ++i) {
     stages.push_back([=, &buffer](Requests& requests) {
       if (i > 0) sum_block((*all)[i - 1], 1.0);

@@ -1,4 +1,4 @@
-// Start and end of MPI in this process. Read next: mpi_backend_engine.h.
+// Start and end of MPI in this process. Read next: mpi_engine.h.
 #pragma once
 
 #include <mpi.h>

@@ -1,10 +1,10 @@
-// Queue, polling, timeouts and the question "where are you?". Read next: mpi_backend.cpp.
+// Queue, polling, timeouts and the question "where are you?". Read next: mpi_collectives.cpp.
 //
 // Only non-blocking calls are used, because MPI offers no timeout of its own: a wait inside MPI for
 // a rank that never comes cannot be left. Polling backs off to short sleeps, longer ones while no
 // thread waits for a result, so that it takes little from the cores that compute; an idle engine
 // wakes a few times per second to answer its peers.
-#include "distributed/mpi/mpi_backend_engine.h"
+#include "distributed/mpi/mpi_engine.h"
 
 #include <c10/util/ScopeExit.h>
 #include <fmt/format.h>
@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "distributed/mpi/mpi_backend_session.h"
+#include "distributed/mpi/mpi_session.h"
 
 namespace podium {
 namespace {
@@ -61,31 +61,23 @@ std::string seconds_text(milliseconds time) {
   return fmt::format("{:g} s", static_cast<double>(time.count()) / 1000.0);
 }
 
-}  // namespace
-
-MpiWork::MpiWork(int rank, c10d::OpType type, std::vector<at::Tensor> outputs,
-                 std::shared_ptr<std::atomic<int>> num_waiting)
-    : Work(rank, type),
-      outputs_(std::move(outputs)),
-      num_waiting_(std::move(num_waiting)),
-      future_(
-          c10::make_intrusive<c10::ivalue::Future>(c10::ListType::create(c10::TensorType::get()))) {
-}
-
-bool MpiWork::wait(std::chrono::milliseconds timeout) {
-  ++*num_waiting_;
-  const auto leave = c10::make_scope_exit([this] { --*num_waiting_; });
-  return Work::wait(timeout);
-}
-
-void MpiWork::complete(std::exception_ptr error) {
-  if (error) {
-    future_->setError(error);
-  } else {
-    future_->markCompleted(c10::IValue(outputs_));
+// wait() rethrows the DistributedError of a failed operation.
+class PendingOperation : public PendingCollective {
+ public:
+  PendingOperation(std::shared_future<void> end, std::shared_ptr<std::atomic<int>> num_waiting)
+      : end_(std::move(end)), num_waiting_(std::move(num_waiting)) {}
+  void wait() override {
+    ++*num_waiting_;
+    const auto leave = c10::make_scope_exit([this] { --*num_waiting_; });
+    end_.get();
   }
-  finish(error);
-}
+
+ private:
+  std::shared_future<void> end_;
+  std::shared_ptr<std::atomic<int>> num_waiting_;
+};
+
+}  // namespace
 
 MpiEngine::MpiEngine(MPI_Comm parent, std::chrono::milliseconds timeout) : timeout_(timeout) {
   check_mpi(MPI_Comm_dup(parent, &data_), "MPI_Comm_dup");
@@ -109,17 +101,37 @@ MpiEngine::~MpiEngine() {
   MPI_Comm_free(&control_);
 }
 
-uint64_t MpiEngine::enqueue(std::unique_ptr<MpiOperation> operation) {
+std::shared_ptr<PendingCollective> MpiEngine::start(const std::string& name,
+                                                    std::vector<MpiStage> stages,
+                                                    std::vector<at::Tensor> tensors) {
+  auto operation = std::make_unique<Operation>();
+  operation->name = name;
+  operation->stages = std::move(stages);
+  operation->tensors = std::move(tensors);
+  auto pending =
+      std::make_shared<PendingOperation>(operation->end.get_future().share(), num_waiting_);
+  enqueue(std::move(operation));
+  return pending;
+}
+
+uint64_t MpiEngine::mark(const std::string& name) {
+  auto operation = std::make_unique<Operation>();
+  operation->name = name;
+  operation->stages = {[](std::vector<MPI_Request>&) {}};
+  return enqueue(std::move(operation));
+}
+
+uint64_t MpiEngine::enqueue(std::unique_ptr<Operation> operation) {
   uint64_t sequence = 0;
   std::exception_ptr error;
   {
     const std::lock_guard lock(mutex_);
     error = error_;
-    if (operation->is_collective) sequence = operation->sequence = ++last_enqueued_;
+    sequence = operation->sequence = ++last_enqueued_;
     if (!error) queue_.push_back(std::move(operation));
   }
   if (error) {
-    operation->work->complete(error);
+    operation->end.set_exception(error);
   } else {
     wake_.notify_one();
   }
@@ -131,11 +143,6 @@ bool MpiEngine::is_broken() {
   return error_ != nullptr;
 }
 
-uint64_t MpiEngine::sequence() {
-  const std::lock_guard lock(mutex_);
-  return last_enqueued_;
-}
-
 void MpiEngine::run() {
   prctl(PR_SET_TIMERSLACK,
         1000);  // nanoseconds; the default of 50 us would double the short sleeps
@@ -143,111 +150,109 @@ void MpiEngine::run() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      if (queue_.empty() && in_flight_.empty()) {
+      if (queue_.empty() && !in_flight_) {
         if (is_stopping_) return;
-        wake_.wait_for(lock, kIdleWait, [this] { return is_stopping_ || !queue_.empty(); });
+        wake_.wait_for(lock, kIdleWait, [this] {
+          return is_stopping_ || !queue_.empty() || !explanations_.empty();
+        });
       }
     }
     try {
-      const bool is_started = start_queued();
+      const bool is_started = start_next();
       const bool is_ended = poll_in_flight();
       if (is_started || is_ended) {
         backoff.reset();
         continue;
       }
-      check_timeouts();
+      check_timeout();
+      explain_queued();
       answer_queries();
     } catch (...) {
       fail(std::current_exception());
     }
-    if (!in_flight_.empty()) backoff.wait(*num_waiting_ > 0);
+    if (in_flight_) backoff.wait(*num_waiting_ > 0);
   }
 }
 
-bool MpiEngine::start_queued() {
-  bool is_started = false;
-  while (true) {
-    const bool is_busy =
-        std::any_of(in_flight_.begin(), in_flight_.end(),
-                    [](const auto& operation) { return operation->is_collective; });
-    {
-      const std::lock_guard lock(mutex_);
-      if (queue_.empty() || (is_busy && queue_.front()->is_collective)) return is_started;
-      in_flight_.push_back(std::move(queue_.front()));
-      queue_.pop_front();
-    }
-    MpiOperation& operation = *in_flight_.back();
-    operation.start = Clock::now();
-    if (operation.is_collective) {
-      last_started_.sequence = operation.sequence;
-      char* name = last_started_.names[operation.sequence % Status::kHistory];
-      std::memset(name, 0, Status::kNameBytes);
-      operation.name.copy(name, Status::kNameBytes - 1);
-      last_start_time_ = operation.start;
-    }
-    advance(operation);
-    is_started = true;
+bool MpiEngine::start_next() {
+  if (in_flight_) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.empty()) return false;
+    in_flight_ = std::move(queue_.front());
+    queue_.pop_front();
   }
+  in_flight_->start = Clock::now();
+  last_started_.sequence = in_flight_->sequence;
+  char* name = last_started_.names[in_flight_->sequence % Status::kHistory];
+  std::memset(name, 0, Status::kNameBytes);
+  in_flight_->name.copy(name, Status::kNameBytes - 1);
+  last_start_time_ = in_flight_->start;
+  advance();
+  return true;
 }
 
-void MpiEngine::advance(MpiOperation& operation) {
-  operation.requests.clear();
-  operation.stages[operation.next_stage++](operation.requests);
+void MpiEngine::advance() {
+  in_flight_->requests.clear();
+  in_flight_->stages[in_flight_->next_stage++](in_flight_->requests);
 }
 
 bool MpiEngine::poll_in_flight() {
-  bool is_ended = false;
-  for (auto it = in_flight_.begin(); it != in_flight_.end();) {
-    MpiOperation& operation = **it;
-    int is_complete = 0;
-    const int code = MPI_Testall(static_cast<int>(operation.requests.size()),
-                                 operation.requests.data(), &is_complete, MPI_STATUSES_IGNORE);
-    if (code != MPI_SUCCESS) explain_failure(operation, code);
-    if (!is_complete) {
-      ++it;
-      continue;
-    }
-    is_ended = true;
-    if (operation.next_stage < operation.stages.size()) {
-      advance(operation);
-      ++it;
-    } else {
-      const std::unique_ptr<MpiOperation> ended = std::move(*it);
-      it = in_flight_.erase(it);
-      ended->work->complete(nullptr);
-    }
+  if (!in_flight_) return false;
+  int is_complete = 0;
+  const int code = MPI_Testall(static_cast<int>(in_flight_->requests.size()),
+                               in_flight_->requests.data(), &is_complete, MPI_STATUSES_IGNORE);
+  if (code != MPI_SUCCESS) explain_failure(code);
+  if (!is_complete) return false;
+  if (in_flight_->next_stage < in_flight_->stages.size()) {
+    advance();
+  } else {
+    const std::unique_ptr<Operation> ended = std::move(in_flight_);
+    ended->end.set_value();
   }
-  return is_ended;
+  return true;
 }
 
 // Ranks that call different operations at the same place often show as an MPI error before the
 // timeout.
-void MpiEngine::explain_failure(const MpiOperation& operation, int code) {
+void MpiEngine::explain_failure(int code) {
+  const Operation& operation = *in_flight_;
   std::string what = fmt::format("{} #{} (rank {})", operation.name, operation.sequence, rank_);
-  if (operation.is_collective) {
-    const std::string absent = describe_absent(operation.name, operation.sequence, ask_peers());
-    if (!absent.empty()) what += fmt::format(", other than {}", absent);
-  }
+  const std::string absent = describe_absent(operation.name, operation.sequence, ask_peers());
+  if (!absent.empty()) what += fmt::format(", other than {}", absent);
   check_mpi(code, what);
 }
 
-void MpiEngine::check_timeouts() {
-  const auto now = Clock::now();
-  for (const auto& operation : in_flight_) {
-    if (now - operation->start <= timeout_.load()) continue;
-    if (operation->is_collective) {
-      throw DistributedError(explain_timeout(operation->name, operation->sequence));
-    }
-    throw DistributedError(
-        fmt::format("{} (rank {}): the peer did not take part within {}; see its log",
-                    operation->name, rank_, seconds_text(timeout_.load())));
+void MpiEngine::check_timeout() {
+  if (!in_flight_ || Clock::now() - in_flight_->start <= timeout_) return;
+  throw DistributedError(describe_timeout(in_flight_->name, in_flight_->sequence));
+}
+
+std::string MpiEngine::explain_timeout(const std::string& name, uint64_t sequence) {
+  std::packaged_task<std::string()> explanation([&] { return describe_timeout(name, sequence); });
+  std::future<std::string> text = explanation.get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    if (error_) std::rethrow_exception(error_);
+    explanations_.push_back(std::move(explanation));
   }
+  wake_.notify_one();
+  return text.get();
+}
+
+void MpiEngine::explain_queued() {
+  std::deque<std::packaged_task<std::string()>> asked;
+  {
+    const std::lock_guard lock(mutex_);
+    asked.swap(explanations_);
+  }
+  for (auto& explanation : asked) explanation();
 }
 
 // "all_to_all #412 (rank 1): not arrived after 600 s: rank 3 (last in broadcast #398, 640 s ago);
 // see ..."
-std::string MpiEngine::explain_timeout(const std::string& name, uint64_t sequence) {
-  const std::string after = seconds_text(timeout_.load());
+std::string MpiEngine::describe_timeout(const std::string& name, uint64_t sequence) {
+  const std::string after = seconds_text(timeout_);
   const std::string absent = describe_absent(name, sequence, ask_peers());
   if (absent.empty()) {
     return fmt::format(
@@ -341,20 +346,19 @@ void MpiEngine::answer_queries() {
 }
 
 void MpiEngine::fail(std::exception_ptr error) {
-  std::deque<std::unique_ptr<MpiOperation>> queued;
+  std::deque<std::unique_ptr<Operation>> queued;
   {
     const std::lock_guard lock(mutex_);
     if (!error_) error_ = error;
     queued.swap(queue_);
   }
-  for (auto& operation : in_flight_) {
-    operation->work->complete(error);
+  if (in_flight_) {
+    in_flight_->end.set_exception(error);
     // MPI may still write into the buffers of open requests, so they stay alive until the process
     // ends.
-    static_cast<void>(operation.release());
+    static_cast<void>(in_flight_.release());
   }
-  in_flight_.clear();
-  for (auto& operation : queued) operation->work->complete(error);
+  for (auto& operation : queued) operation->end.set_exception(error);
 }
 
 }  // namespace podium

@@ -1,5 +1,5 @@
 // The tree sum over ranks in place: blocks are exchanged, summed in order and handed out again,
-// level by level. Read next: mpi_backend_tree.cpp, mpi_backend_sum.h.
+// level by level. Read next: mpi_tree.cpp, sum_rows.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,7 +7,7 @@
 
 #include <vector>
 
-#include "distributed/mpi/mpi_backend_engine.h"
+#include "distributed/mpi/mpi_engine.h"
 
 namespace podium {
 
@@ -35,8 +35,7 @@ class ReceiveBuffer {
 // sums the block that the one before left to this rank, so that the last, between nodes, moves
 // least. Sent per rank and level of W ranks: 2 (W - 1) / W of what the level sums, as a ring
 // all-reduce. `buffer` outlives the operation.
-std::vector<MpiOperation::Stage> tree_stages(const at::Tensor& flat, double scale,
-                                             const std::vector<TreeLevel>& levels,
-                                             ReceiveBuffer& buffer);
+std::vector<MpiStage> tree_stages(const at::Tensor& flat, double scale,
+                                  const std::vector<TreeLevel>& levels, ReceiveBuffer& buffer);
 
 }  // namespace podium

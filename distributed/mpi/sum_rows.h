@@ -1,4 +1,4 @@
-// The ordered sum between the exchange and the gathering of blocks. Read next: mpi_backend_tree.h.
+// The ordered sum between the exchange and the gathering of blocks. Read next: mpi_tree.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
