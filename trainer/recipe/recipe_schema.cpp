@@ -12,8 +12,8 @@
 #include "data_shards/transform/mix_recipe.h"
 #include "data_shards/plan/repeat_sampling.h"
 #include "data_shards/transform/transforms.h"
-#include "models/heads/head.h"
-#include "models/registry.h"
+#include "models/heads/head_table.h"
+#include "models/model_table.h"
 
 namespace podium::trainer {
 namespace {
@@ -31,12 +31,6 @@ Json op_with_defaults(const std::vector<PartInfo>& ops, const std::string& name,
     if (op.name == name) return {{name, part_with_defaults(op, given).parameters}};
   }
   throw InternalError(fmt::format("no transform \"{}\"", name));
-}
-
-std::vector<std::string> model_names() {
-  std::vector<std::string> names;
-  for (const models::ModelInfo& info : models::list_models()) names.push_back(info.name);
-  return names;
 }
 
 void add_data_keys(Schema& schema) {
@@ -92,14 +86,9 @@ void add_data_keys(Schema& schema) {
 
 void add_model_keys(Schema& schema) {
   schema.add_string("model.name", "resnet50", "architecture; `podium models` lists them",
-                    model_names());
-  schema.add_string("model.head", "linear", "head of a classifier; fpn: it predicts masks",
-                    models::list_heads());
-  schema.add_int("model.head_queries", 0, "", 0, kMaxCount,
-                 "ml_decoder: groups of classes; 0: one per class, at most 100");
-  schema.add_int("model.head_dim", 0, "", 0, kMaxCount,
-                 "width of a decoder head; 0: the published one (q2l: the backbone's)");
-  schema.add_float("model.head_drop_rate", 0.1, "", 0, 0.99, "dropout inside a decoder head");
+                    models::model_table().names());
+  add_part_keys(&schema, "model.head", "linear", "head of a classifier; fpn: it predicts masks",
+                "model.head_", models::head_table().parts());
   schema.add_float(
       "model.drop_rate", 0.0, "", 0, 0.99,
       "dropout probability before a linear head; fpn: of whole channels, 0: the published 0.2");
