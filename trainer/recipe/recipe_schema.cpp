@@ -8,10 +8,10 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "data_shards/plan/epoch_order.h"
 #include "data_shards/transform/mix_recipe.h"
+#include "data_shards/plan/epoch_order.h"
 #include "data_shards/plan/repeat_sampling.h"
-#include "data_shards/transform/transforms.h"
+#include "data_shards/transform/transform_table.h"
 #include "models/heads/head_table.h"
 #include "models/model_table.h"
 
@@ -25,18 +25,14 @@ constexpr double kMaxCount = 1e9;
 constexpr double kMaxSeed = 9007199254740992.0;  // 2^53: exact in every JSON reader
 
 // An operation with its defaults but for `given`, as the default of a list takes it.
-Json op_with_defaults(const std::vector<PartInfo>& ops, const std::string& name,
-                      const Json& given) {
-  for (const PartInfo& op : ops) {
-    if (op.name == name) return {{name, part_with_defaults(op, given).parameters}};
-  }
-  throw InternalError(fmt::format("no transform \"{}\"", name));
+Json op_with_defaults(const std::string& name, const Json& given) {
+  return {{name, part_with_defaults(data_shards::transform_table().at(name), given).parameters}};
 }
 
 void add_data_keys(Schema& schema) {
-  const std::vector<PartInfo> ops = data_shards::transform_schemas();
-  const Json transforms = Json::array({op_with_defaults(ops, "resize", {{"size", {224}}}),
-                                       op_with_defaults(ops, "normalize", Json::object())});
+  const std::vector<PartInfo> ops = data_shards::transform_table().parts();
+  const Json transforms = Json::array({op_with_defaults("resize", {{"size", {224}}}),
+                                       op_with_defaults("normalize", Json::object())});
   schema.add_op_list("data.train_transforms", transforms,
                      "what is done to each training image, in order", ops);
   schema.add_op_list("data.eval_transforms", transforms,
