@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "data_shards/transform/mix_recipe.h"
+#include "data_shards/mix/mix_recipe.h"
 #include "data_shards/plan/epoch_order.h"
 #include "data_shards/plan/repeat_sampling.h"
 #include "data_shards/transform/transform_table.h"

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "data_shards/transform/mix_recipe.h"
+#include "data_shards/mix/mix_recipe.h"
 #include "models/weights/weights.h"
 #include "trainer/step/batch_feed.h"
 #include "distributed/device_module.h"

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "data_shards/load/loader.h"
-#include "data_shards/transform/mix.h"
+#include "data_shards/mix/mix.h"
 #include "models/interface/vision_model.h"
 #include "trainer/step/batch_feed.h"
 #include "trainer/step/run_state.h"
