@@ -54,7 +54,7 @@ std::shared_ptr<const Dataset> pack_pairs(const TemporaryFolder& folder) {
     csv += fmt::format("low/{}.png,high/{}.png,{}\n", i, i, i % 2 ? "wren" : "robin");
   }
   PackOptions options;
-  options.layout = Layout::kPairedCsv;
+  options.layout = "paired_csv";
   options.input = folder.write("pairs.csv", csv);
   options.output = folder.path() / "packed";
   options.num_threads = 1;
@@ -73,7 +73,7 @@ std::shared_ptr<const Dataset> pack_mixed(const TemporaryFolder& folder) {
                  is_jpeg ? std::string(jpeg.begin(), jpeg.end()) : encode_png(image));
   }
   PackOptions options;
-  options.layout = Layout::kClassFolders;
+  options.layout = "class_folders";
   options.input = folder.path() / "images";
   options.output = folder.path() / "packed";
   options.num_threads = 1;
@@ -160,7 +160,7 @@ std::shared_ptr<const Dataset> pack_masks(const TemporaryFolder& folder,
     folder.write(fmt::format("in/masks/{}.png", i), encode_png(mask));
   }
   PackOptions options;
-  options.layout = Layout::kImageMask;
+  options.layout = "image_mask";
   options.input = folder.path() / "in";
   options.output = folder.path() / "packed";
   options.classes = {"ground", "road", "house"};
@@ -179,7 +179,7 @@ TEST(LoaderMasks, DecodedSetsGiveTheSameBatches) {
   const TemporaryFolder folder;
   const auto files = pack_masks(folder, {16, 16, 16});
   PackOptions options;
-  options.layout = Layout::kImageMask;
+  options.layout = "image_mask";
   options.input = folder.path() / "in";
   options.output = folder.path() / "decoded";
   options.classes = {"ground", "road", "house"};
