@@ -118,7 +118,7 @@ std::string target_text(const Source& source, const at::Tensor& target, const cv
 
 void add_samples(const Source& source, const MicroBatchPlan& plan, const Batch& batch,
                  std::vector<GridCell>* cells) {
-  const at::Tensor& images = batch.images.front();
+  const at::Tensor& images = batch.images;
   const Task task = source.dataset().task();
   const at::Tensor& targets = task == Task::kMultiLabel    ? batch.class_vectors
                               : task == Task::kSingleLabel ? batch.class_indices

@@ -72,7 +72,7 @@ void add_batch(models::VisionModel& model, const Batch& batch, int64_t number, t
   torch::Tensor logits;
   {
     const AutocastGuard autocast(device, autocast_type(options.precision));
-    logits = model.forward(batch.images.front().to(device, /*non_blocking=*/true)).logits;
+    logits = model.forward(batch.images.to(device, /*non_blocking=*/true)).logits;
   }
   logits = logits.to(torch::kFloat32);
   require_finite(logits, batch);

@@ -57,7 +57,7 @@ void measure_norms(Trainee& run, const TrainData& data, const data_shards::Train
     const std::optional<data_shards::Batch> batch = loader.next();
     if (!batch) throw InternalError("the loader of the norms' samples ended before the last batch");
     const AutocastGuard autocast(device, autocast_type(settings.precision));
-    run.model->forward(batch->images.front().to(device, /*non_blocking=*/true));
+    run.model->forward(batch->images.to(device, /*non_blocking=*/true));
     reducer.collect();
   }
   run.model->train(was_training);

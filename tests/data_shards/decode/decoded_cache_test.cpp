@@ -90,7 +90,7 @@ Pixels load(std::shared_ptr<const Dataset> dataset, std::shared_ptr<DecodedCache
       true, options);
   Pixels pixels;
   while (auto batch = loader.next()) {
-    pixels.images.push_back(batch->images[0].clone());
+    pixels.images.push_back(batch->images.clone());
     pixels.masks.push_back(batch->masks.clone());
   }
   return pixels;
