@@ -12,11 +12,12 @@
 #include "base/rng.h"
 #include "bench/jpeg_cases.h"
 #include "bench/rendered_jpegs.h"
-#include "data_shards/transform/augment_policy.h"
 #include "data_shards/decode/decode.h"
 #include "data_shards/decode/decoded_cache.h"
 #include "data_shards/load/loader.h"
 #include "data_shards/pixels/resample.h"
+#include "data_shards/transform/augment_policy.h"
+#include "data_shards/transform/transform_table.h"
 
 namespace podium::data_shards {
 namespace {
@@ -37,10 +38,10 @@ const std::vector<std::string>& jpegs() {
 
 PartSpec make_op(const std::string& name, const nlohmann::json& given = nlohmann::json::object()) {
   PartSpec spec{name, nlohmann::json::object()};
-  for (const PartInfo& schema : transform_schemas()) {
-    if (schema.name != name) continue;
-    for (const Field& field : schema.parameters.fields())
+  if (const TransformRow* row = transform_table().find(name)) {
+    for (const Field& field : row->parameters.fields()) {
       spec.parameters[field.key] = field.default_value;
+    }
   }
   spec.parameters.update(given);
   return spec;
@@ -132,7 +133,7 @@ class PackedImages {
           << jpegs()[i % jpegs().size()];
     }
     PackOptions options;
-    options.layout = Layout::kClassFolders;
+    options.layout = "class_folders";
     options.input = input.parent_path();
     options.output = folder_.path() / "packed";
     pack(options);

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "data_shards/format/dataset.h"
 #include "data_shards/decode/decoded_cache.h"
 #include "data_shards/format/bad_sample.h"
-#include "data_shards/load/batch.h"
+#include "data_shards/format/dataset.h"
 #include "data_shards/format/sample_reader.h"
+#include "data_shards/load/batch.h"
 #include "data_shards/plan/sampler.h"
 #include "data_shards/transform/transforms.h"
 
@@ -23,7 +23,6 @@ namespace podium::data_shards {
 enum class ImagePolicy {
   kFirst,   // the first of image_members
   kRandom,  // one of them, drawn by (seed, epoch, sample)
-  kStack,   // all of them, as several tensors of the batch
 };
 
 struct LoaderOptions {

@@ -19,8 +19,8 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "data_shards/decode/cached_image.h"
-#include "data_shards/format/dataset_files.h"
 #include "data_shards/decode/mask.h"
+#include "data_shards/format/dataset_files.h"
 
 namespace podium::data_shards {
 namespace {
@@ -171,18 +171,14 @@ std::unique_ptr<PendingBatch> SlotFiller::start(MicroBatchPlan plan) const {
   batch.keys.resize(num_slots);
   batch.indices = pending->plan.indices;
   for (const int64_t index : pending->plan.indices) give_hints(index);
-  const size_t num_images =
-      options_.image_policy == ImagePolicy::kStack ? image_members_.size() : 1;
   const auto host = [&](at::ScalarType type) {
     return at::TensorOptions(type).pinned_memory(pin_memory_);
   };
   if (is_fixed_size_) {
-    for (size_t i = 0; i < num_images; ++i) {
-      batch.images.push_back(memory_->take({size, transforms_->channels(), height, width}));
-    }
+    batch.images = memory_->take({size, transforms_->channels(), height, width});
     if (has_masks_) batch.masks = at::empty({size, height, width}, host(at::kLong));
   } else {
-    pending->loose_images.resize(num_slots * num_images);
+    pending->loose_images.resize(num_slots);
     if (has_masks_) pending->loose_masks.resize(num_slots);
   }
   if (dataset_->task() == Task::kMultiLabel) {
@@ -238,19 +234,10 @@ void SlotFiller::fail_without(const SampleRecord& sample, const std::string& ext
                   dataset_->shard(sample.shard).file, sample.key, extension, join(known, ", ")));
 }
 
-std::vector<std::string> SlotFiller::chosen_members(uint64_t epoch,
-                                                    const SampleRecord& sample) const {
-  switch (options_.image_policy) {
-    case ImagePolicy::kFirst:
-      return {image_members_.front()};
-    case ImagePolicy::kRandom: {
-      Rng rng(options_.seed, RandomPurpose::kImageChoice, epoch, xxh3_64(sample.key));
-      return {image_members_[rng.below(image_members_.size())]};
-    }
-    case ImagePolicy::kStack:
-      return image_members_;
-  }
-  throw InternalError("unknown image policy");
+const std::string& SlotFiller::chosen_member(uint64_t epoch, const SampleRecord& sample) const {
+  if (options_.image_policy == ImagePolicy::kFirst) return image_members_.front();
+  Rng rng(options_.seed, RandomPurpose::kImageChoice, epoch, xxh3_64(sample.key));
+  return image_members_[rng.below(image_members_.size())];
 }
 
 cv::Mat SlotFiller::read_mask(const SampleRecord& sample, int64_t index,
@@ -321,24 +308,16 @@ void SlotFiller::fill(PendingBatch* pending, int64_t slot) const {
   if (!pending->plan.repeats.empty()) {
     epoch |= static_cast<uint64_t>(pending->plan.repeats[static_cast<size_t>(slot)]) << 32;
   }
-  // Every image of a sample gets the same random choices, so that the images of a stack stay
-  // aligned.
   const Rng rng(options_.seed, RandomPurpose::kAugment, epoch, xxh3_64(sample.key));
-  const std::vector<std::string> chosen = chosen_members(epoch, sample);
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    const MemberRecord& image = image_member(sample, chosen[i]);
-    cv::Mat* image_mask = has_masks_ && i == 0 ? &mask : nullptr;
-    float* output = nullptr;
-    if (is_fixed_size_) {
-      output = pending->batch.images[i].data_ptr<float>() +
-               slot * transforms_->channels() * pending->height() * pending->width();
-    }
-    at::Tensor loose =
-        run_transforms(*pending->transforms, index, sample, image, image_mask, rng, output);
-    if (!is_fixed_size_) {
-      pending->loose_images[static_cast<size_t>(slot) * chosen.size() + i] = std::move(loose);
-    }
+  const MemberRecord& image = image_member(sample, chosen_member(epoch, sample));
+  float* output = nullptr;
+  if (is_fixed_size_) {
+    output = pending->batch.images.data_ptr<float>() +
+             slot * transforms_->channels() * pending->height() * pending->width();
   }
+  at::Tensor loose = run_transforms(*pending->transforms, index, sample, image,
+                                    has_masks_ ? &mask : nullptr, rng, output);
+  if (!is_fixed_size_) pending->loose_images[static_cast<size_t>(slot)] = std::move(loose);
   if (!has_masks_) return;
   if (is_fixed_size_) {
     write_mask(mask, pending->batch.masks.data_ptr<int64_t>() +
@@ -354,28 +333,22 @@ void SlotFiller::copy_slot(PendingBatch* pending, int64_t from, int64_t to) cons
   const auto target = static_cast<size_t>(to);
   batch.keys[target] = batch.keys[source];
   batch.indices[target] = batch.indices[source];
-  for (const at::Tensor& images : batch.images) copy_row(images, from, to);
+  copy_row(batch.images, from, to);
   copy_row(batch.class_vectors, from, to);
   copy_row(batch.class_indices, from, to);
   copy_row(batch.masks, from, to);
   if (is_fixed_size_) return;
-  const size_t num_images = pending->loose_images.size() / pending->errors.size();
-  for (size_t i = 0; i < num_images; ++i) {
-    pending->loose_images[target * num_images + i] = pending->loose_images[source * num_images + i];
-  }
+  pending->loose_images[target] = pending->loose_images[source];
   if (has_masks_) pending->loose_masks[target] = pending->loose_masks[source];
 }
 
 void SlotFiller::stack_loose(PendingBatch* pending, const std::vector<int64_t>& slots) const {
   Batch& batch = pending->batch;
-  const size_t num_images = pending->loose_images.size() / pending->errors.size();
-  for (size_t i = 0; i < num_images; ++i) {
-    std::vector<at::Tensor> images;
-    for (const int64_t slot : slots) {
-      images.push_back(pending->loose_images[static_cast<size_t>(slot) * num_images + i]);
-    }
-    batch.images.push_back(stack_equal(images, batch.keys));
+  std::vector<at::Tensor> images;
+  for (const int64_t slot : slots) {
+    images.push_back(pending->loose_images[static_cast<size_t>(slot)]);
   }
+  batch.images = stack_equal(images, batch.keys);
   if (!has_masks_) return;
   std::vector<at::Tensor> masks;
   for (const int64_t slot : slots) {
@@ -430,7 +403,7 @@ Batch SlotFiller::finish(PendingBatch* pending,
   }
   if (num_kept < size) {
     if (is_fixed_size_) {
-      for (at::Tensor& images : batch.images) images = first_rows(images, num_kept);
+      batch.images = first_rows(batch.images, num_kept);
       batch.masks = first_rows(batch.masks, num_kept);
     }
     batch.class_vectors = first_rows(batch.class_vectors, num_kept);

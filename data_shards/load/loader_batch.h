@@ -43,7 +43,7 @@ struct PendingBatch {
   MicroBatchPlan plan;
   std::shared_ptr<const TransformPipeline> transforms;  // with the choices of this batch made
   Batch batch;
-  // Where image sizes differ: the images of slot i, [i * images per sample + image], and its mask.
+  // Where image sizes differ: the image of each slot, and its mask.
   std::vector<at::Tensor> loose_images;
   std::vector<cv::Mat> loose_masks;
   std::vector<std::exception_ptr> errors;  // (B)
@@ -78,7 +78,7 @@ class SlotFiller {
   bool is_cached(int64_t index) const;
   const MemberRecord& image_member(const SampleRecord& sample, const std::string& extension) const;
   [[noreturn]] void fail_without(const SampleRecord& sample, const std::string& extension) const;
-  std::vector<std::string> chosen_members(uint64_t epoch, const SampleRecord& sample) const;
+  const std::string& chosen_member(uint64_t epoch, const SampleRecord& sample) const;
   cv::Mat read_mask(const SampleRecord& sample, int64_t index, std::string* buffer) const;
   at::Tensor run_transforms(const TransformPipeline& transforms, int64_t index,
                             const SampleRecord& sample, const MemberRecord& image, cv::Mat* mask,

@@ -14,14 +14,14 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "data_shards/format/dataset_files.h"
-#include "data_shards/pack/pack_plan.h"
-#include "data_shards/pack/pack_shard.h"
-#include "data_shards/pack/pack_tars.h"
-#include "data_shards/pack/pack_work.h"
 #include "data_shards/format/set_index.h"
 #include "data_shards/format/set_index_writer.h"
 #include "data_shards/format/shard_index.h"
 #include "data_shards/format/tar_format.h"
+#include "data_shards/pack/layout_table.h"
+#include "data_shards/pack/pack_plan.h"
+#include "data_shards/pack/pack_shard.h"
+#include "data_shards/pack/pack_work.h"
 
 namespace podium::data_shards {
 namespace {
@@ -127,7 +127,7 @@ DatasetDescription describe(const PackPlan& plan, const PackOptions& options,
                             const fs::path& folder, const std::vector<PackedShard>& shards) {
   DatasetDescription description;
   description.task = plan.task;
-  description.layout = layout_name(options.layout);
+  description.layout = options.layout;
   description.classes = plan.classes;
   description.class_hash = hash_of_classes(plan.classes);
   description.has_labels = plan.has_labels;
@@ -168,13 +168,14 @@ void warn_of_empty_classes(const DatasetDescription& description, const PackOpti
 }  // namespace
 
 PackResult pack(const PackOptions& options) {
+  const LayoutRow& layout = layout_table().at(options.layout);
   check_options(options);
   cv::setNumThreads(1);  // the samples are what is done in parallel
   PackWork work(options.output, options.is_overwrite);
   PackPlan plan;
   std::vector<PackedShard> shards;
-  if (options.layout == Layout::kWebDataset) {
-    shards = index_tars(options, &work, &plan);
+  if (layout.index != nullptr) {
+    shards = layout.index(options, &work, &plan);
   } else {
     plan = make_plan(options);
     shards = write_shards(plan, options, &work);

@@ -1,5 +1,5 @@
-// `podium pack`: competition layouts -> shards. Read next: tar_writer.h, dataset.h; format:
-// docs/formats.md.
+// `podium pack`: competition layouts -> shards. Read next: layout_table.h, ../format/tar_writer.h,
+// ../format/dataset.h; format: docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -9,21 +9,11 @@
 #include <vector>
 
 #include "base/rle.h"
-#include "data_shards/format/task.h"
 #include "data_shards/format/bad_sample.h"
+#include "data_shards/format/task.h"
 
 namespace podium::data_shards {
 
-enum class Layout {
-  kMultiLabelCsv,
-  kPairedCsv,
-  kClassFolders,
-  kImageMask,
-  kRleCsv,
-  kCoco,
-  kNpy,
-  kWebDataset
-};
 enum class MaskOverlap { kLater, kSmaller };         // which annotation is on top (coco)
 enum class CrowdRegions { kClass, kIgnore, kSkip };  // coco: drawn; value 255; left out
 
@@ -40,10 +30,8 @@ struct ImageRewrite {
 };
 
 struct PackOptions {
-  Layout layout = Layout::kMultiLabelCsv;
-  std::filesystem::path
-      input;  // the CSV or JSON; the folder (class folders; image_mask: holds images/ and masks/;
-              // npy: images.npy ...; webdataset: the tars); one .npz or .tar
+  std::string layout = "multilabel_csv";  // one of layout_table()
+  std::filesystem::path input;            // see the layout's row
   std::filesystem::path
       images;  // folder that relative image paths start from; empty: the folder of `input`
   std::filesystem::path output;

@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "data_shards/decode/mask.h"
 #include "data_shards/format/tar_format.h"
+#include "data_shards/pack/layout_table.h"
 
 namespace podium::data_shards {
 namespace {
@@ -123,28 +124,6 @@ void check_classes(const PackPlan& plan, const PackOptions& options) {
 
 }  // namespace
 
-std::string layout_name(Layout layout) {
-  switch (layout) {
-    case Layout::kMultiLabelCsv:
-      return "multilabel_csv";
-    case Layout::kPairedCsv:
-      return "paired_csv";
-    case Layout::kClassFolders:
-      return "class_folders";
-    case Layout::kImageMask:
-      return "image_mask";
-    case Layout::kRleCsv:
-      return "rle_csv";
-    case Layout::kCoco:
-      return "coco";
-    case Layout::kNpy:
-      return "npy";
-    case Layout::kWebDataset:
-      return "webdataset";
-  }
-  throw InternalError(fmt::format("layout {} has no name", static_cast<int>(layout)));
-}
-
 std::string tar_stem(const std::string& key) {
   constexpr std::string_view kKept = "-_+=@,~#/";
   std::string stem;
@@ -195,32 +174,9 @@ bool is_255_foreground(const PackPlan& plan, const PackOptions& options) {
 }
 
 PackPlan make_plan(const PackOptions& options) {
-  PackPlan plan;
-  switch (options.layout) {
-    case Layout::kMultiLabelCsv:
-      plan = plan_multilabel_csv(options);
-      break;
-    case Layout::kPairedCsv:
-      plan = plan_paired_csv(options);
-      break;
-    case Layout::kClassFolders:
-      plan = plan_class_folders(options);
-      break;
-    case Layout::kImageMask:
-      plan = plan_image_mask(options);
-      break;
-    case Layout::kRleCsv:
-      plan = plan_rle_csv(options);
-      break;
-    case Layout::kCoco:
-      plan = plan_coco(options);
-      break;
-    case Layout::kNpy:
-      plan = plan_arrays(options);
-      break;
-    case Layout::kWebDataset:
-      throw InternalError("tars are indexed, not planned");
-  }
+  const LayoutRow& layout = layout_table().at(options.layout);
+  if (layout.create == nullptr) throw InternalError(layout.name + " is indexed, not planned");
+  PackPlan plan = layout.create(options);
   for (PackSample& sample : plan.samples) {
     if (!sample.key.empty()) sample.stem = tar_stem(sample.key);
     if (sample.group.empty()) sample.group = sample.key;

@@ -1,5 +1,5 @@
 // What is to be packed: the samples of an input layout with their files and labels, in input order.
-// Read next: pack_shard.h.
+// Read next: layout_table.h, pack_shard.h.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "data_shards/pack/pack.h"
-#include "data_shards/format/task.h"
 #include "data_shards/format/bad_sample.h"
+#include "data_shards/format/task.h"
+#include "data_shards/pack/pack.h"
 
 namespace podium::data_shards {
 
@@ -54,23 +54,11 @@ struct PackPlan {
   std::vector<BadSample> bad_samples;  // left out already: a bad cell, a missing file
 };
 
-// "multilabel_csv", "paired_csv", "class_folders", "image_mask", "rle_csv", "coco", "npy",
-// "webdataset".
-std::string layout_name(Layout layout);
-
 // Reads the input's tables and folders, not the images.
+// Requires: the layout is planned, not indexed.
 // Errors: DataError / IoError with FILE:LINE or the path; with skip_bad_samples those of single
 // samples become bad_samples.
 PackPlan make_plan(const PackOptions& options);
-
-// The parts of make_plan, one for each kind of input.
-PackPlan plan_multilabel_csv(const PackOptions& options);
-PackPlan plan_paired_csv(const PackOptions& options);
-PackPlan plan_class_folders(const PackOptions& options);
-PackPlan plan_image_mask(const PackOptions& options);
-PackPlan plan_rle_csv(const PackOptions& options);
-PackPlan plan_coco(const PackOptions& options);
-PackPlan plan_arrays(const PackOptions& options);
 
 // With two classes a mask may hold 0 and 255 or 0 and 1. One rule for the whole set: 255 is class 1
 // when no mask holds a 1. Reads every mask.

@@ -76,15 +76,16 @@ std::string shard_input_digest(const PackPlan& plan, const PackOptions& options,
   };
   const auto add_number = [&](int64_t number) { add(std::to_string(number)); };
   add_number(kPackVersion);
-  add(layout_name(options.layout));
+  add(options.layout);
   add_number(options.skip_bad_samples);
   add_number(plan.is_255_foreground);
   const ImageRewrite& rewrite = options.rewrite;
   for (const int64_t value :
        {int64_t{rewrite.decode}, int64_t{rewrite.resize_width}, int64_t{rewrite.resize_height},
         int64_t{rewrite.max_side}, int64_t{rewrite.is_upright}, int64_t{rewrite.jpeg_quality},
-        int64_t{rewrite.jpeg_restart_px}, options.max_shard_bytes, static_cast<int64_t>(options.rle_order),
-        static_cast<int64_t>(options.overlap), static_cast<int64_t>(options.crowd)}) {
+        int64_t{rewrite.jpeg_restart_px}, options.max_shard_bytes,
+        static_cast<int64_t>(options.rle_order), static_cast<int64_t>(options.overlap),
+        static_cast<int64_t>(options.crowd)}) {
     add_number(value);
   }
   for (const std::string& name : plan.classes) add(name);

@@ -7,7 +7,7 @@
 #include <numbers>
 
 #include "data_shards/format/task.h"
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 namespace {
@@ -170,22 +170,6 @@ class Affine : public TransformOp {
   std::array<uint8_t, 3> fill_;
 };
 
-Schema affine_schema() {
-  Schema schema = probability_schema(1);
-  add_list(&schema, FieldType::kFloatList, "rotate_deg", {0.0, 0.0}, "degrees", -180, 180,
-           "Rotation about the centre, clockwise: [low, high].");
-  add_list(&schema, FieldType::kFloatList, "translate", {0.0, 0.0}, "share", -1, 1,
-           "Shift right and down, each as a share of the size: [low, high].");
-  add_list(&schema, FieldType::kFloatList, "scale", {1.0, 1.0}, "", 1e-3, 1e3,
-           "Enlargement of the content: [low, high].");
-  add_list(&schema, FieldType::kFloatList, "shear_x_deg", {0.0, 0.0}, "degrees", -89, 89,
-           "Shear along the rows: [low, high].");
-  add_list(&schema, FieldType::kFloatList, "shear_y_deg", {0.0, 0.0}, "degrees", -89, 89,
-           "Shear along the columns: [low, high].");
-  add_sampling(&schema, "bilinear", {0, 0, 0});
-  return schema;
-}
-
 }  // namespace
 
 AffineMap rotation_map(const ImageSize& size, double angle_deg) {
@@ -237,10 +221,8 @@ cv::Mat warp_mask(const cv::Mat& mask, const AffineMap& map) {
   return warp_nearest(mask, map, kIgnoreIndex);
 }
 
-std::vector<TransformEntry> affine_entries() {
-  return {{{"affine", "Rotation, shift, scale and shear; masks get 255 outside of the image.",
-            affine_schema()},
-           &make<Affine>}};
+std::unique_ptr<TransformOp> create_affine(const PartSpec& spec) {
+  return std::make_unique<Affine>(spec);
 }
 
 }  // namespace podium::data_shards

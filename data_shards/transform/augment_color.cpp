@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 namespace {
@@ -53,26 +53,10 @@ class ColorJitter : public TransformOp {
   double p_, brightness_, contrast_, saturation_, hue_;
 };
 
-Schema color_jitter_schema() {
-  Schema schema = probability_schema(1);
-  const auto add = [&](const std::string& key, const std::string& what) {
-    schema.add_float(key, 0.0, "", 0, 100,
-                     fmt::format("{}: a factor from max(0, 1 - this) to 1 + this.", what));
-  };
-  add("brightness", "Brightness");
-  add("contrast", "Contrast, about the mean gray value");
-  add("saturation", "Saturation");
-  schema.add_float("hue", 0.0, "turns", 0, 0.5,
-                   "Hue, turned by up to this share of the colour circle either way.");
-  return schema;
-}
-
 }  // namespace
 
-std::vector<TransformEntry> color_entries() {
-  return {{{"color_jitter", "Brightness, contrast, saturation and hue, in random order.",
-            color_jitter_schema()},
-           &make<ColorJitter>}};
+std::unique_ptr<TransformOp> create_color_jitter(const PartSpec& spec) {
+  return std::make_unique<ColorJitter>(spec);
 }
 
 }  // namespace podium::data_shards

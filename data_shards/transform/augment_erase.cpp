@@ -5,7 +5,7 @@
 #include <cmath>
 #include <opencv2/core.hpp>
 
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 
@@ -95,36 +95,14 @@ class RandomErasing : public TransformOp {
   int max_count_;
 };
 
-Schema cutout_schema() {
-  Schema schema = probability_schema(1);
-  schema.add_float("factor", 0.5, "share", 0, 1,
-                   "Width and height of the rectangle as a share of the image's.");
-  return schema;
-}
-Schema random_erasing_schema() {
-  Schema schema = probability_schema(0.5);
-  add_list(&schema, FieldType::kFloatList, "area", {0.02, 1.0 / 3}, "share", 1e-6, 1,
-           "Area of all rectangles together, as a share of the image: [low, high].");
-  add_list(&schema, FieldType::kFloatList, "ratio", {0.3, 1 / 0.3}, "", 1e-3, 1e3,
-           "Height divided by width: [low, high].");
-  schema.add_string("fill", "mean",
-                    "mean: the normalisation's; color: one normal value per channel; noise: one "
-                    "per pixel.",
-                    {"mean", "color", "noise"});
-  schema.add_int("max_count", 1, "rectangles", 1, 64, "Between 1 and so many, each as likely.");
-  return schema;
-}
-
 }  // namespace
 
-std::vector<TransformEntry> erase_entries() {
-  return {
-      {{"cutout", "A rectangle of one random colour about a random centre.", cutout_schema()},
-       &make<Cutout>},
-      {{"random_erasing", "Rectangles of random area; the last op before normalize.",
-        random_erasing_schema()},
-       &make<RandomErasing>},
-  };
+std::unique_ptr<TransformOp> create_cutout(const PartSpec& spec) {
+  return std::make_unique<Cutout>(spec);
+}
+
+std::unique_ptr<TransformOp> create_random_erasing(const PartSpec& spec) {
+  return std::make_unique<RandomErasing>(spec);
 }
 
 }  // namespace podium::data_shards

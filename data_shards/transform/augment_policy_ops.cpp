@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "data_shards/transform/augment_policy.h"
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 namespace {
@@ -121,52 +121,22 @@ class TimmRandAugment : public TransformOp {
   std::array<uint8_t, 3> fill_;
 };
 
-Schema sampling_schema() {
-  Schema schema;
-  add_sampling(&schema, "nearest", {0, 0, 0});
-  return schema;
-}
-Schema rand_augment_schema() {
-  Schema schema;
-  schema.add_int("num_ops", 2, "operations", 1, 16, "Operations per image, one after another.");
-  schema.add_int("magnitude", 9, "of 0..30", 0, kNumBins - 1, "Magnitude of all operations.");
-  add_sampling(&schema, "nearest", {0, 0, 0});
-  return schema;
-}
-Schema timm_rand_augment_schema() {
-  Schema schema;
-  schema.add_int("num_ops", 2, "operations", 1, 16, "Operations per image, one after another.");
-  schema.add_float("magnitude", 9.0, "of 0..10", 0, 30, "Mean magnitude.");
-  schema.add_float("magnitude_std", 0.0, "", 0, 30, "Standard deviation of the magnitude.");
-  schema.add_float("max_magnitude", 10.0, "", 0, 30, "Magnitudes are cut to 0 .. this.");
-  schema.add_float("p", 0.5, "", 0, 1, "Probability of each operation.");
-  schema.add_bool("increasing", false, "A higher magnitude always changes more (timm's inc1).");
-  schema.add_string("sampling", "random",
-                    "How a turned, sheared or shifted image is sampled; random: bilinear or "
-                    "bicubic.",
-                    {"random", "nearest", "bilinear", "bicubic"});
-  add_list(&schema, FieldType::kIntList, "fill", {124, 116, 104}, "0..255", 0, 255,
-           "Colour outside of the image: [red, green, blue].");
-  return schema;
-}
-
 }  // namespace
 
-std::vector<TransformEntry> policy_entries() {
-  return {
-      {{"rand_augment", "RandAugment with torchvision's 14 operations and 31 magnitudes.",
-        rand_augment_schema()},
-       &make<RandAugment>},
-      {{"timm_rand_augment", "RandAugment with timm's 15 operations and levels.",
-        timm_rand_augment_schema()},
-       &make<TimmRandAugment>},
-      {{"trivial_augment", "TrivialAugmentWide: one operation of random magnitude.",
-        sampling_schema()},
-       &make<TrivialAugment>},
-      {{"auto_augment", "AutoAugment: one of 25 pairs of operations found on ImageNet.",
-        sampling_schema()},
-       &make<AutoAugment>},
-  };
+std::unique_ptr<TransformOp> create_rand_augment(const PartSpec& spec) {
+  return std::make_unique<RandAugment>(spec);
+}
+
+std::unique_ptr<TransformOp> create_timm_rand_augment(const PartSpec& spec) {
+  return std::make_unique<TimmRandAugment>(spec);
+}
+
+std::unique_ptr<TransformOp> create_trivial_augment(const PartSpec& spec) {
+  return std::make_unique<TrivialAugment>(spec);
+}
+
+std::unique_ptr<TransformOp> create_auto_augment(const PartSpec& spec) {
+  return std::make_unique<AutoAugment>(spec);
 }
 
 }  // namespace podium::data_shards

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 
@@ -97,7 +97,8 @@ class GaussianBlur : public PixelOp {
 
 class JpegArtifacts : public PixelOp {
  public:
-  explicit JpegArtifacts(const PartSpec& spec) : PixelOp(spec), quality_(range_of(spec, "quality")) {}
+  explicit JpegArtifacts(const PartSpec& spec)
+      : PixelOp(spec), quality_(range_of(spec, "quality")) {}
 
  private:
   std::function<void(cv::Mat*)> draw(Rng* rng) const override {
@@ -108,35 +109,18 @@ class JpegArtifacts : public PixelOp {
   std::pair<double, double> quality_;
 };
 
-Schema clahe_schema() {
-  Schema schema = probability_schema(0.5);
-  add_list(&schema, FieldType::kFloatList, "clip_limit", {1.0, 4.0}, "", 1e-3, 1e3,
-           "Highest bin of a tile's histogram, as a multiple of the mean bin: [low, high].");
-  schema.add_int("tiles", 8, "tiles", 1, 256, "Tiles along each side.");
-  return schema;
-}
-Schema gaussian_blur_schema() {
-  Schema schema = probability_schema(0.5);
-  schema.add_int("kernel", 5, "px", 1, 255, "Width and height of the kernel, odd.");
-  add_list(&schema, FieldType::kFloatList, "sigma", {0.1, 2.0}, "px", 1e-3, 1e3,
-           "Standard deviation: [low, high].");
-  return schema;
-}
-Schema jpeg_schema() {
-  Schema schema = probability_schema(0.5);
-  add_list(&schema, FieldType::kFloatList, "quality", {40.0, 95.0}, "", 1, 100,
-           "Quality on libjpeg's scale, whole numbers: [low, high].");
-  return schema;
-}
-
 }  // namespace
 
-std::vector<TransformEntry> quality_entries() {
-  return {
-      {{"clahe", "Local contrast: CLAHE of the lightness.", clahe_schema()}, &make<Clahe>},
-      {{"gaussian_blur", "Gaussian blur.", gaussian_blur_schema()}, &make<GaussianBlur>},
-      {{"jpeg_artifacts", "Through a JPEG of lower quality.", jpeg_schema()}, &make<JpegArtifacts>},
-  };
+std::unique_ptr<TransformOp> create_clahe(const PartSpec& spec) {
+  return std::make_unique<Clahe>(spec);
+}
+
+std::unique_ptr<TransformOp> create_gaussian_blur(const PartSpec& spec) {
+  return std::make_unique<GaussianBlur>(spec);
+}
+
+std::unique_ptr<TransformOp> create_jpeg_artifacts(const PartSpec& spec) {
+  return std::make_unique<JpegArtifacts>(spec);
 }
 
 }  // namespace podium::data_shards

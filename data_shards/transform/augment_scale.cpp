@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 namespace {
@@ -48,31 +48,15 @@ std::vector<int64_t> sizes_of(const PartSpec& spec) {
 PartSpec as_resize(const PartSpec& spec, int64_t size) {
   return {"resize", {{"size", {size}}, {"interpolation", spec.get_string("interpolation")}}};
 }
-std::unique_ptr<TransformOp> make_multi_scale(const PartSpec& spec) {
+
+}  // namespace
+
+std::unique_ptr<TransformOp> create_multi_scale(const PartSpec& spec) {
   const std::vector<int64_t> sizes = sizes_of(spec);
   return make_transform_op(as_resize(spec, *std::max_element(sizes.begin(), sizes.end())));
 }
 
-Schema random_scale_schema() {
-  Schema schema = probability_schema(0.5);
-  schema.add_float("limit", 0.2, "", 0, 0.99, "A factor from 1 - this to 1 + this.");
-  add_interpolation(&schema);
-  return schema;
-}
-Schema multi_scale_schema() {
-  Schema schema;
-  add_list(&schema, FieldType::kIntList, "sizes", nullptr, "px", 1, kMaxSizePx,
-           "Width and height of the output: one of these, each as likely.");
-  schema.add_string("per", "step", "How long a size holds, for all samples alike.",
-                    {"step", "epoch"});
-  add_interpolation(&schema);
-  return schema;
-}
-
-}  // namespace
-
-PartSpec choose_for_batch(const PartSpec& spec, const BatchKey& key) {
-  if (spec.name != "multi_scale") return spec;
+PartSpec choose_size(const PartSpec& spec, const BatchKey& key) {
   const std::vector<int64_t> sizes = sizes_of(spec);
   const bool is_per_step = spec.get_string("per") == "step";
   Rng rng(key.seed, RandomPurpose::kBatchSize, static_cast<uint64_t>(key.epoch),
@@ -80,15 +64,8 @@ PartSpec choose_for_batch(const PartSpec& spec, const BatchKey& key) {
   return as_resize(spec, sizes[rng.below(sizes.size())]);
 }
 
-std::vector<TransformEntry> scale_entries() {
-  return {
-      {{"random_scale", "The whole image larger or smaller; a crop has to follow.",
-        random_scale_schema()},
-       &make<RandomScale>},
-      {{"multi_scale", "The whole image to a size that is drawn for a step or an epoch.",
-        multi_scale_schema()},
-       &make_multi_scale},
-  };
+std::unique_ptr<TransformOp> create_random_scale(const PartSpec& spec) {
+  return std::make_unique<RandomScale>(spec);
 }
 
 }  // namespace podium::data_shards

@@ -8,13 +8,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "data_shards/transform/transform_entry.h"
+#include "data_shards/transform/op_parameters.h"
 
 namespace podium::data_shards {
 namespace {
-
-constexpr std::array<double, 3> kImageNetMean = {0.485, 0.456, 0.406};
-constexpr std::array<double, 3> kImageNetStd = {0.229, 0.224, 0.225};
 
 class Resize : public TransformOp {
  public:
@@ -186,77 +183,42 @@ class Grayscale : public WithProbability {
   int64_t channels_;
 };
 
-template <StepKind kKind>
-std::unique_ptr<TransformOp> make_with_probability(const PartSpec& spec) {
-  return std::make_unique<WithProbability>(spec, kKind);
-}
-std::unique_ptr<TransformOp> make_nothing(const PartSpec&) { return nullptr; }
-
-Schema size_schema() {
-  Schema schema;
-  add_list(&schema, FieldType::kIntList, "size", nullptr, "px", 1, kMaxSizePx,
-           "Output [height, width]; [n] is a square.");
-  return schema;
-}
-Schema resample_schema() {
-  Schema schema = size_schema();
-  add_interpolation(&schema);
-  return schema;
-}
-Schema random_resized_crop_schema() {
-  Schema schema = resample_schema();
-  add_list(&schema, FieldType::kFloatList, "scale", {0.08, 1.0}, "", 1e-6, 1,
-           "Area of the part, as a share of the image: [low, high].");
-  add_list(&schema, FieldType::kFloatList, "ratio", {0.75, 1.0 / 0.75}, "", 1e-3, 1e3,
-           "Width divided by height of the part: [low, high].");
-  return schema;
-}
-Schema random_crop_schema() {
-  Schema schema = size_schema();
-  schema.add_int("pad", 0, "px", 0, kMaxSizePx, "Mirrored border added on each side before.");
-  return schema;
-}
-Schema grayscale_schema() {
-  Schema schema = probability_schema(1);
-  schema.add_int("channels", 1, "", 1, 3, "1, or 3 equal ones.");
-  return schema;
-}
-Schema normalize_schema() {
-  Schema schema;
-  add_list(&schema, FieldType::kFloatList, "mean", kImageNetMean, "", -10, 10,
-           "Subtracted from each channel, which is in 0..1.");
-  add_list(&schema, FieldType::kFloatList, "std", kImageNetStd, "", 1e-6, 1e3,
-           "Each channel is divided by it.");
-  return schema;
-}
-
 }  // namespace
 
-std::vector<TransformEntry> basic_entries() {
-  using K = StepKind;
-  return {
-      {{"resize", "The whole image to a size; the aspect ratio is not kept.", resample_schema()},
-       &make<Resize>},
-      {{"random_resized_crop", "A random part to a size.", random_resized_crop_schema()},
-       &make<RandomResizedCrop>},
-      {{"center_crop", "The middle; a smaller image is mirrored at its edges.", size_schema()},
-       &make<CenterCrop>},
-      {{"random_crop", "A random part; a smaller image is mirrored at its edges.",
-        random_crop_schema()},
-       &make<RandomCrop>},
-      {{"hflip", "Left to right.", probability_schema(0.5)},
-       &make_with_probability<K::kFlipHorizontal>},
-      {{"vflip", "Top to bottom.", probability_schema(0.5)},
-       &make_with_probability<K::kFlipVertical>},
-      {{"rotate90", "By 0, 90, 180 or 270 degrees, each as likely.", probability_schema(1)},
-       &make<Rotate90>},
-      {{"grayscale", "ITU-R 601 gray value.", grayscale_schema()}, &make<Grayscale>},
-      {{"sharpening", "3x3 kernel 0 -1 0 / -1 5 -1 / 0 -1 0.", probability_schema(1)},
-       &make_with_probability<K::kSharpen>},
-      {{"normalize", "(value / 255 - mean) / std; the last op. Without it values are in 0..1.",
-        normalize_schema()},
-       &make_nothing},
-  };
+std::unique_ptr<TransformOp> create_resize(const PartSpec& spec) {
+  return std::make_unique<Resize>(spec);
+}
+
+std::unique_ptr<TransformOp> create_random_resized_crop(const PartSpec& spec) {
+  return std::make_unique<RandomResizedCrop>(spec);
+}
+
+std::unique_ptr<TransformOp> create_center_crop(const PartSpec& spec) {
+  return std::make_unique<CenterCrop>(spec);
+}
+
+std::unique_ptr<TransformOp> create_random_crop(const PartSpec& spec) {
+  return std::make_unique<RandomCrop>(spec);
+}
+
+std::unique_ptr<TransformOp> create_hflip(const PartSpec& spec) {
+  return std::make_unique<WithProbability>(spec, StepKind::kFlipHorizontal);
+}
+
+std::unique_ptr<TransformOp> create_vflip(const PartSpec& spec) {
+  return std::make_unique<WithProbability>(spec, StepKind::kFlipVertical);
+}
+
+std::unique_ptr<TransformOp> create_rotate90(const PartSpec& spec) {
+  return std::make_unique<Rotate90>(spec);
+}
+
+std::unique_ptr<TransformOp> create_grayscale(const PartSpec& spec) {
+  return std::make_unique<Grayscale>(spec);
+}
+
+std::unique_ptr<TransformOp> create_sharpening(const PartSpec& spec) {
+  return std::make_unique<WithProbability>(spec, StepKind::kSharpen);
 }
 
 Normalization parse_normalize(const PartSpec& spec, int64_t channels) {

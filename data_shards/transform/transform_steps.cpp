@@ -1,10 +1,16 @@
-// Steps on bytes and on masks. Read next: transforms.cpp.
+// From specs to ops; steps on bytes and on masks. Read next: transforms.cpp.
 #include "data_shards/transform/transform_steps.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <opencv2/core.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "data_shards/transform/transform_table.h"
 
 namespace podium::data_shards {
 namespace {
@@ -163,6 +169,16 @@ cv::Mat changed(cv::Mat image, const std::function<void(cv::Mat*)>& change) {
 }
 
 }  // namespace
+
+std::unique_ptr<TransformOp> make_transform_op(const PartSpec& spec) {
+  const TransformRow* row = transform_table().find(spec.name);
+  if (row == nullptr) {
+    const std::vector<std::string> names = transform_table().names();
+    throw RecipeError(fmt::format("unknown transform \"{}\"{}; there are {}", spec.name,
+                                  did_you_mean(spec.name, names), join(names, ", ")));
+  }
+  return row->create == nullptr ? nullptr : row->create(spec);
+}
 
 cv::Mat sharpen(const cv::Mat& image) {
   cv::Mat result(image.rows, image.cols, CV_8UC3);

@@ -1,5 +1,5 @@
 // A transform pipeline resolved for one sample: the steps with every random choice made. Read next:
-// transform_ops.cpp, transforms.cpp.
+// transform_table.h, transform_ops.cpp, transforms.cpp.
 #pragma once
 
 #include <array>
@@ -13,10 +13,10 @@
 
 #include "base/recipe/recipe.h"
 #include "base/rng.h"
-#include "data_shards/transform/augment_affine.h"
-#include "data_shards/transform/augment_point.h"
 #include "data_shards/decode/decode.h"
 #include "data_shards/pixels/resample.h"
+#include "data_shards/transform/augment_affine.h"
+#include "data_shards/transform/augment_point.h"
 #include "data_shards/transform/transforms.h"
 
 namespace podium::data_shards {
@@ -72,11 +72,8 @@ class TransformOp {
   virtual bool is_after_normalization() const { return false; }
 };
 
-// Null for normalize, which is no step. Errors: RecipeError naming op and parameter.
+// Null for a transform that is no step (normalize). Errors: RecipeError naming op and parameter.
 std::unique_ptr<TransformOp> make_transform_op(const PartSpec& spec);
-// An op whose choice belongs to the micro-batch (multi_scale), as the op with the choice made; any
-// other op as it is. Random: kBatchSize, keyed by the micro-batch.
-PartSpec choose_for_batch(const PartSpec& spec, const BatchKey& key);
 
 // Mean and deviation of a normalize op for 3 channels, or 1 (the average of three given values), in
 // units of 0..1.

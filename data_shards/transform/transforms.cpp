@@ -15,6 +15,7 @@
 #include "data_shards/decode/decode.h"
 #include "data_shards/pixels/resample.h"
 #include "data_shards/transform/transform_steps.h"
+#include "data_shards/transform/transform_table.h"
 
 namespace podium::data_shards {
 namespace {
@@ -191,15 +192,19 @@ std::array<int64_t, 2> TransformPipeline::output_size() const {
 }
 
 bool TransformPipeline::has_batch_choices() const {
-  return std::any_of(impl_->specs.begin(), impl_->specs.end(),
-                     [](const PartSpec& spec) { return spec.name == "multi_scale"; });
+  return std::any_of(impl_->specs.begin(), impl_->specs.end(), [](const PartSpec& spec) {
+    return transform_table().at(spec.name).choose_for_batch != nullptr;
+  });
 }
 
 std::shared_ptr<const TransformPipeline> for_batch(
     std::shared_ptr<const TransformPipeline> pipeline, const BatchKey& key) {
   if (!pipeline->has_batch_choices()) return pipeline;
   std::vector<PartSpec> chosen;
-  for (const PartSpec& spec : pipeline->impl_->specs) chosen.push_back(choose_for_batch(spec, key));
+  for (const PartSpec& spec : pipeline->impl_->specs) {
+    const TransformRow& row = transform_table().at(spec.name);
+    chosen.push_back(row.choose_for_batch == nullptr ? spec : row.choose_for_batch(spec, key));
+  }
   return std::make_shared<const TransformPipeline>(chosen);
 }
 

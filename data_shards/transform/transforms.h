@@ -1,5 +1,5 @@
 // Transforms of a decoded sample, from a recipe's op list to a normalised float image. Read next:
-// loader.h.
+// transform_table.h, ../load/loader.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,10 +18,6 @@
 namespace podium::data_shards {
 
 class ImageSource;
-
-// The ops that data.train_transforms and data.eval_transforms may name, with their parameters. The
-// list: transform_registry.cpp; for readers: docs/recipes.md.
-std::vector<PartInfo> transform_schemas();
 
 // The micro-batches that share a choice: all of a step.
 struct BatchKey {

@@ -8,31 +8,22 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "data_shards/pack/layout_table.h"
 #include "data_shards/pack/pack.h"
-#include "data_shards/pack/pack_plan.h"
-#include "data_shards/plan/splits.h"
 #include "data_shards/pack/verify.h"
+#include "data_shards/plan/splits.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
 
 namespace podium::launcher {
 namespace {
 
 using data_shards::BadSample;
 using data_shards::CrowdRegions;
-using data_shards::Layout;
 using data_shards::MaskOverlap;
 using data_shards::SplitMethod;
 
-const std::map<std::string, Layout> kLayouts = {{"multilabel_csv", Layout::kMultiLabelCsv},
-                                                {"paired_csv", Layout::kPairedCsv},
-                                                {"class_folders", Layout::kClassFolders},
-                                                {"image_mask", Layout::kImageMask},
-                                                {"rle_csv", Layout::kRleCsv},
-                                                {"coco", Layout::kCoco},
-                                                {"npy", Layout::kNpy},
-                                                {"webdataset", Layout::kWebDataset}};
 const std::map<std::string, RleOrder> kRleOrders = {{"row", RleOrder::kRowMajor},
                                                     {"column", RleOrder::kColumnMajor}};
 const std::map<std::string, MaskOverlap> kOverlaps = {{"later", MaskOverlap::kLater},
@@ -75,26 +66,18 @@ void parse_resize(const std::string& text, data_shards::ImageRewrite* rewrite) {
 }
 
 // The flags that belong to some layouts only.
-void check_layout_flags(const Invocation& invocation, Layout layout) {
-  const std::vector<std::pair<const char*, std::vector<Layout>>> owners = {
-      {"rle_order", {Layout::kRleCsv}},
-      {"overlap", {Layout::kCoco}},
-      {"crowd", {Layout::kCoco}},
-      {"mask_member", {Layout::kWebDataset}},
-      {"task", {Layout::kWebDataset, Layout::kNpy}},
-      {"group_column", {Layout::kMultiLabelCsv, Layout::kPairedCsv, Layout::kRleCsv}}};
-  for (const auto& [flag, layouts] : owners) {
-    if (!invocation.has(flag)) continue;
-    if (std::find(layouts.begin(), layouts.end(), layout) != layouts.end()) continue;
-    std::vector<std::string> names;
-    for (const Layout owner : layouts) names.push_back(data_shards::layout_name(owner));
-    throw UsageError(fmt::format("pack: --{} belongs to --layout={}", flag, join(names, "|")));
+void check_layout_flags(const Invocation& invocation, const data_shards::LayoutRow& layout) {
+  for (const Field& flag : data_shards::layout_flags()) {
+    if (!invocation.has(flag.key) || layout.parameters.find(flag.key) != nullptr) continue;
+    throw UsageError(fmt::format("pack: --{} belongs to --layout={}", flag.key,
+                                 join(data_shards::layouts_with(flag.key), "|")));
   }
 }
 
 void run_pack(const Invocation& invocation) {
   data_shards::PackOptions options;
-  options.layout = kLayouts.at(FLAGS_layout);
+  const data_shards::LayoutRow& layout = data_shards::layout_table().at(FLAGS_layout);
+  options.layout = layout.name;
   options.input = FLAGS_input;
   options.images = FLAGS_images;
   options.output = FLAGS_output;
@@ -108,7 +91,7 @@ void run_pack(const Invocation& invocation) {
   options.is_overwrite = FLAGS_overwrite;
   options.classes = comma_list(FLAGS_classes);
   options.prefix = FLAGS_prefix;
-  check_layout_flags(invocation, options.layout);
+  check_layout_flags(invocation, layout);
   options.rewrite.decode = FLAGS_decode;
   if (!FLAGS_resize.empty()) parse_resize(FLAGS_resize, &options.rewrite);
   options.rewrite.max_side = FLAGS_max_side;
@@ -196,6 +179,39 @@ void run_split(const Invocation& invocation) {
   fmt::print("{}: {} samples, {} folds\n", FLAGS_output, dataset->size(), folds.num_folds);
 }
 
+// What --input is in each layout.
+std::string input_help() {
+  std::vector<std::string> inputs;
+  for (const data_shards::LayoutRow& row : data_shards::layout_table().rows()) {
+    inputs.push_back(row.name + ": " + row.help);
+  }
+  return "What is packed; " + join(inputs, "; ") + ".";
+}
+
+FlagGroup pack_input_flags() {
+  FlagGroup group{"input",
+                  {{.name = "layout",
+                    .help = "How the input lies on disk.",
+                    .is_required = true,
+                    .choices = data_shards::layout_table().names()},
+                   {.name = "input", .help = input_help(), .is_required = true},
+                   {.name = "images",
+                    .help = "Folder that image paths in the CSV or JSON start from.",
+                    .default_text = "the folder of --input"}}};
+  for (const Field& flag : data_shards::layout_flags()) {
+    const auto value = flag.default_value.get<std::string>();
+    group.flags.push_back({.name = flag.key,
+                           .help = flag.help,
+                           .default_text = value.empty() ? "none" : value,
+                           .choices = flag.choices});
+  }
+  group.flags.push_back({.name = "classes",
+                         .help = "Class names in order, comma-separated; for masks the names of "
+                                 "the values 0, 1, ...",
+                         .default_text = "from the input"});
+  return group;
+}
+
 }  // namespace
 
 Command pack_command() {
@@ -203,41 +219,7 @@ Command pack_command() {
       .name = "pack",
       .summary = "images and labels -> checked shards",
       .groups =
-          {{"input",
-            {{.name = "layout",
-              .help = "How the input lies on disk.",
-              .is_required = true,
-              .choices = names_of(kLayouts)},
-             {.name = "input",
-              .help = "The CSV or COCO JSON; or the folder (class_folders: one folder per class; "
-                      "image_mask: holds images/ and masks/; npy: images.npy with masks.npy or "
-                      "labels.npy, or one .npz; webdataset: .tar files).",
-              .is_required = true},
-             {.name = "images",
-              .help = "Folder that image paths in the CSV or JSON start from.",
-              .default_text = "the folder of --input"},
-             {.name = "rle_order",
-              .help = "rle_csv: the run-length code goes along rows or down columns.",
-              .choices = names_of(kRleOrders)},
-             {.name = "overlap",
-              .help = "coco: where annotations overlap, the later or the smaller one is on top.",
-              .choices = names_of(kOverlaps)},
-             {.name = "crowd",
-              .help = "coco: crowd regions are drawn as their class, not counted (255), or left "
-                      "out.",
-              .choices = names_of(kCrowds)},
-             {.name = "group_column",
-              .help = "CSV column: rows with the same value stay on one side of a split.",
-              .default_text = "none"},
-             {.name = "mask_member",
-              .help = "webdataset: extension of the members that hold masks."},
-             {.name = "task",
-              .help = "npy, webdataset without labels: multi_label, single_label or segmentation.",
-              .default_text = "single_label"},
-             {.name = "classes",
-              .help = "Class names in order, comma-separated; for masks the names of the values "
-                      "0, 1, ...",
-              .default_text = "from the input"}}},
+          {pack_input_flags(),
            {"images",
             {{.name = "decode",
               .help =

@@ -4,12 +4,11 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
+#include "models/heads/head_table.h"
 #include "models/weights/forward_file.h"
-#include "models/heads/head.h"
 #include "models/weights/naming.h"
-#include "models/registry.h"
 #include "models/weights/weights.h"
 
 namespace podium::launcher {
@@ -21,15 +20,14 @@ void run_forward(const Invocation& invocation) {
   }
   models::ForwardOptions options;
   options.model.name = FLAGS_model;
-  options.model.head = FLAGS_head;
   options.model.num_classes = FLAGS_num_classes;
   options.model.in_channels = 0;
   options.model.image_size = invocation.has("image_size") ? FLAGS_image_size : 0;
   options.model.window_size = FLAGS_window_size;
   options.model.pool = FLAGS_pool;
   options.model.naming = FLAGS_naming;
-  options.model.head_options.num_queries = FLAGS_head_queries;
-  options.model.head_options.dim = FLAGS_head_dim;
+  options.model.head =
+      models::choose_head(FLAGS_head, {{"queries", FLAGS_head_queries}, {"dim", FLAGS_head_dim}});
   options.prefix = FLAGS_weights_prefix;
   options.weights = FLAGS_weights;
   options.input = FLAGS_input;
@@ -88,7 +86,9 @@ Command forward_command() {
              {.name = "pool",
               .help = "How tokens become features: token, avg, token_avg or last4.",
               .default_text = "the model's own"},
-             {.name = "head", .help = "Head of a classifier.", .choices = models::list_heads()},
+             {.name = "head",
+              .help = "Head of a classifier.",
+              .choices = models::head_table().names()},
              {.name = "head_queries",
               .help = "Queries of an ML-Decoder; 0: one per class, at most 100."},
              {.name = "head_dim", .help = "Width of the head; 0: the published one."},

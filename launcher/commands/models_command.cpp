@@ -7,10 +7,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
 #include "models/flops.h"
-#include "models/heads/head.h"
+#include "models/heads/head_table.h"
 #include "models/registry.h"
 
 namespace podium::launcher {
@@ -53,16 +53,16 @@ void print_module(const torch::nn::Module& module, const std::string& name, size
 void print_table() {
   fmt::print("{:<34} {:<16} {:<14} {:>10} {:>8} {:>5}  {:<17} {:<17} {}\n", "name", "family",
              "task", "parameters", "GMAC", "px", "mean (RGB)", "std (RGB)", "parameter names");
-  for (const models::ModelInfo& info : models::list_models()) {
-    const bool is_segmentation = info.task == models::ModelTask::kSegmentation;
-    const models::ModelCost cost = models::count_cost(options_of(info.name));
-    fmt::print("{:<34} {:<16} {:<14} {:>9.2f}M {:>8.2f} {:>5}  {:<17} {:<17} {}\n", info.name,
-               info.family, is_segmentation ? "segmentation" : "classification",
+  for (const models::ModelRow& model : models::model_table().rows()) {
+    const bool is_segmentation = model.task == models::ModelTask::kSegmentation;
+    const models::ModelCost cost = models::count_cost(options_of(model.name));
+    fmt::print("{:<34} {:<16} {:<14} {:>9.2f}M {:>8.2f} {:>5}  {:<17} {:<17} {}\n", model.name,
+               model.family, is_segmentation ? "segmentation" : "classification",
                static_cast<double>(cost.num_parameters) / 1e6,
-               static_cast<double>(cost.num_multiply_adds) / 1e9, info.image_size,
-               fmt::format("{:.3f} {:.3f} {:.3f}", info.mean[0], info.mean[1], info.mean[2]),
-               fmt::format("{:.3f} {:.3f} {:.3f}", info.std[0], info.std[1], info.std[2]),
-               info.naming);
+               static_cast<double>(cost.num_multiply_adds) / 1e9, model.image_size,
+               fmt::format("{:.3f} {:.3f} {:.3f}", model.mean[0], model.mean[1], model.mean[2]),
+               fmt::format("{:.3f} {:.3f} {:.3f}", model.std[0], model.std[1], model.std[2]),
+               model.naming);
   }
   fmt::print(
       "GMAC: 10^9 multiply-adds of one image of px x px in convolutions, matrix products and "
@@ -80,11 +80,11 @@ void run_models(const Invocation&) {
     print_table();
     return;
   }
-  const models::ModelInfo& info = models::find_model(FLAGS_describe);
-  fmt::print("{}: {}\n", info.name, info.help);
-  models::ModelOptions options = options_of(info.name);
-  options.head = FLAGS_head;
-  print_module(*models::make_uninitialised_model(options), info.name, 0);
+  const models::ModelRow& model = models::find_model(FLAGS_describe);
+  fmt::print("{}: {}\n", model.name, model.help);
+  models::ModelOptions options = options_of(model.name);
+  options.head.name = FLAGS_head;
+  print_module(*models::make_uninitialised_model(options), model.name, 0);
 }
 
 }  // namespace
@@ -99,7 +99,7 @@ Command models_command() {
                         "Print the module tree of this model with the shape of each parameter."},
                    {.name = "head",
                     .help = "Head of the described model; fpn predicts masks.",
-                    .choices = models::list_heads()},
+                    .choices = models::head_table().names()},
                    {.name = "num_classes", .help = "Classes of the head, at least 1."}}}},
       .examples = {"podium models --describe=resnet50 --num_classes=60"},
       .run = run_models};

@@ -10,13 +10,13 @@
 
 #include "base/text.h"
 #include "data_shards/load/loader.h"
-#include "data_shards/transform/mix.h"
-#include "data_shards/transform/mix_recipe.h"
+#include "data_shards/mix/mix.h"
+#include "data_shards/mix/mix_recipe.h"
 #include "data_shards/plan/sampler.h"
 #include "launcher/show/show_grid.h"
+#include "trainer/recipe/data_setup.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/recipe/train_options.h"
-#include "trainer/recipe/data_setup.h"
 
 namespace podium::launcher {
 namespace {
@@ -24,7 +24,6 @@ namespace {
 using data_shards::Batch;
 using data_shards::MicroBatchPlan;
 using data_shards::MixDraw;
-using data_shards::MixKind;
 using data_shards::Task;
 
 // All that the samples of a run depend on.
@@ -101,28 +100,6 @@ std::string mask_text(const cv::Mat& mask, const std::vector<std::string>& class
   return join(there, ", ");
 }
 
-std::string mix_text(const MixDraw& draw, size_t slot, const std::string& partner,
-                     const std::vector<std::string>& classes) {
-  switch (draw.kind) {
-    case MixKind::kNone:
-      return "";
-    case MixKind::kMixup:
-      return fmt::format("mixup {:.2f}, rest {}", draw.lambda, partner);
-    case MixKind::kCutMix:
-      return fmt::format("CutMix {:.2f}, rest {}", draw.lambda, partner);
-    case MixKind::kClassMix: {
-      std::vector<std::string> pasted;
-      for (const int64_t k : draw.pastes[slot].classes) {
-        pasted.push_back(classes[static_cast<size_t>(k)]);
-      }
-      if (pasted.empty()) return fmt::format("ClassMix: nothing of {}", partner);
-      return fmt::format("ClassMix: {} of {} x{:.2f}", join(pasted, ", "), partner,
-                         draw.pastes[slot].scale);
-    }
-  }
-  return "";
-}
-
 cv::Mat mask_of(const at::Tensor& mask) {
   const at::Tensor values = mask.contiguous();
   cv::Mat result(static_cast<int>(mask.size(0)), static_cast<int>(mask.size(1)), CV_8UC1);
@@ -141,7 +118,7 @@ std::string target_text(const Source& source, const at::Tensor& target, const cv
 
 void add_samples(const Source& source, const MicroBatchPlan& plan, const Batch& batch,
                  std::vector<GridCell>* cells) {
-  const at::Tensor& images = batch.images.front();
+  const at::Tensor& images = batch.images;
   const Task task = source.dataset().task();
   const at::Tensor& targets = task == Task::kMultiLabel    ? batch.class_vectors
                               : task == Task::kSingleLabel ? batch.class_indices
@@ -163,9 +140,10 @@ void add_samples(const Source& source, const MicroBatchPlan& plan, const Batch& 
     cell.image = source.data.train_transforms->to_bytes(mixed.images[i]);
     if (task == Task::kSegmentation) cell.mask = mask_of(mixed.targets[i]);
     cell.caption = {batch.keys[slot], target_text(source, mixed.targets[i], cell.mask)};
-    const std::string mixing =
-        mix_text(draw, slot, batch.keys[batch.keys.size() - 1 - slot], source.dataset().classes());
-    if (!mixing.empty()) cell.caption.push_back(mixing);
+    if (draw.mixing) {
+      const std::string& partner = batch.keys[batch.keys.size() - 1 - slot];
+      cell.caption.push_back(draw.mixing->text(draw, slot, partner, source.dataset().classes()));
+    }
     cells->push_back(std::move(cell));
   }
 }
@@ -190,7 +168,8 @@ cv::Mat show_samples(const ShowOptions& options) {
   cells.resize(std::min(cells.size(), static_cast<size_t>(options.num_samples)));
   const bool has_masks = source.dataset().task() == Task::kSegmentation;
   std::vector<std::string> names;
-  for (const PartSpec& op : source.recipe.get_ops("data.train_transforms")) names.push_back(op.name);
+  for (const PartSpec& op : source.recipe.get_ops("data.train_transforms"))
+    names.push_back(op.name);
   const std::string title = fmt::format("{}, epoch {}: {}", options.recipe.filename().string(),
                                         options.epoch + 1, join(names, ", "));
   return draw_grid(title, cells,

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "models/backbones/families.h"
 #include "models/backbones/vit_naming.h"
 
 namespace podium::models {
@@ -219,23 +220,25 @@ std::vector<ParameterRule> Beit::parameter_rules() {
 
 BeitLayout beit_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
-RegistryEntries beit_entries() {
+ModelRows beit_models() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<Beit>(options, beit_layout(options.name));
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const Row& row : rows()) {
-    ModelInfo info;
-    info.name = row.name;
-    info.family = "beit";
-    info.image_size = row.layout.image_size;
-    info.naming = "timm, transformers";
-    if (!row.is_v2) info.mean = info.std = {0.5f, 0.5f, 0.5f};
-    info.help =
+    ModelRow model;
+    model.name = row.name;
+    model.family = "beit";
+    model.image_size = row.layout.image_size;
+    model.naming = "timm, transformers";
+    if (!row.is_v2) model.mean = model.std = {0.5f, 0.5f, 0.5f};
+    model.help =
         fmt::format("{}-{}/16", row.is_v2 ? "BEiT-v2" : "BEiT", row.layout.depth == 12 ? "B" : "L");
-    entries.push_back({info, build, beit_namings()});
+    model.namings = beit_namings();
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

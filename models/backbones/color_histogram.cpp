@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "models/backbones/families.h"
 
 namespace podium::models {
 namespace {
@@ -84,16 +85,17 @@ ModelOutput ColorHistogram::forward(const torch::Tensor& images) {
   return {fc_(at::dropout(values, options().drop_rate, is_training())), values, {}};
 }
 
-RegistryEntries color_histogram_entries() {
-  ModelInfo info;
-  info.name = "color_histogram";
-  info.family = "baseline";
-  info.naming = "podium";
-  info.help = "linear model on colour histograms: the baseline that a learnt model has to beat";
+ModelRows color_histogram_models() {
+  ModelRow model;
+  model.name = "color_histogram";
+  model.family = "baseline";
+  model.naming = "podium";
+  model.help = "linear model on colour histograms: the baseline that a learnt model has to beat";
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<ColorHistogram>(options);
   };
-  return {{info, build, {}}};
+  model.create = build;
+  return {model};
 }
 
 }  // namespace podium::models

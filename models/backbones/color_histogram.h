@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/layers.h"
-#include "models/interface/registry_entry.h"
 #include "models/interface/vision_model.h"
+#include "models/layers/layers.h"
 
 namespace podium::models {
 
@@ -28,8 +27,5 @@ class ColorHistogram : public VisionModel {
 
   Linear fc_{nullptr};
 };
-
-// For registry.cpp.
-RegistryEntries color_histogram_entries();
 
 }  // namespace podium::models

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "models/backbones/families.h"
 #include "models/interface/name_rules.h"
 #include "models/layers/halve_map.h"
 
@@ -249,7 +250,7 @@ std::vector<ParameterRule> Cvt::parameter_rules() {
   return {{"stage2.cls_token", class_token_, Distribution::kNormal, 0.02}};
 }
 
-RegistryEntries cvt_entries() {
+ModelRows cvt_models() {
   struct Variant {
     const char* name;
     CvtLayout layout;
@@ -264,24 +265,23 @@ RegistryEntries cvt_entries() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<Cvt>(options, find_row(kVariants, options.name).layout);
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const Variant& variant : kVariants) {
-    ModelInfo info;
-    info.name = variant.name;
-    info.family = "cvt";
-    info.image_size = info.name == "cvt_w24" ? 384 : 224;
-    info.naming = "official, transformers";
-    info.help = variant.help;
-    entries.push_back(
-        {info,
-         build,
-         {{"official", {"stage0.patch_embed.proj.weight"}, nullptr, nullptr},
-          {"transformers",
-           {"cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight"},
-           from_transformers,
-           to_transformers}}});
+    ModelRow model;
+    model.name = variant.name;
+    model.family = "cvt";
+    model.image_size = model.name == "cvt_w24" ? 384 : 224;
+    model.naming = "official, transformers";
+    model.help = variant.help;
+    model.namings = {{"official", {"stage0.patch_embed.proj.weight"}, nullptr, nullptr},
+                     {"transformers",
+                      {"cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight"},
+                      from_transformers,
+                      to_transformers}};
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

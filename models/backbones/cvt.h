@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/batch_norm.h"
 #include "models/interface/classifier.h"
-#include "models/interface/registry_entry.h"
+#include "models/interface/model_row.h"
+#include "models/layers/batch_norm.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
@@ -106,8 +106,5 @@ class Cvt : public Classifier, public Initialised {
   mutable LayerNorm norm_{nullptr};
   Linear head_{nullptr};
 };
-
-// For registry.cpp.
-RegistryEntries cvt_entries();
 
 }  // namespace podium::models

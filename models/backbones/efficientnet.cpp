@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "models/backbones/families.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
@@ -177,7 +178,7 @@ ModelOutput EfficientNet::forward_head(const torch::Tensor& map) {
   return {classifier_(at::dropout(pooled, options().drop_rate, is_training())), pooled, map};
 }
 
-RegistryEntries efficientnet_entries() {
+ModelRows efficientnet_models() {
   struct Variant {
     double width_factor, depth_factor;
     int64_t image_size, tf_image_size;
@@ -197,20 +198,21 @@ RegistryEntries efficientnet_entries() {
                                     .depth_factor = variant.depth_factor,
                                     .is_tf = options.name.starts_with("tf_")});
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (size_t i = 0; i < kVariants.size(); ++i) {
     for (const bool is_tf : {false, true}) {
-      ModelInfo info;
-      info.name = fmt::format("{}efficientnet_b{}", is_tf ? "tf_" : "", i);
-      info.family = "efficientnet";
-      info.image_size = is_tf ? kVariants[i].tf_image_size : kVariants[i].image_size;
-      if (i == 1 && !is_tf) info.mean = info.std = {0.5f, 0.5f, 0.5f};
-      info.naming = "timm";
-      info.help = fmt::format("EfficientNet-b{}{}", i, is_tf ? " with TensorFlow's padding" : "");
-      entries.push_back({info, build, {}});
+      ModelRow model;
+      model.name = fmt::format("{}efficientnet_b{}", is_tf ? "tf_" : "", i);
+      model.family = "efficientnet";
+      model.image_size = is_tf ? kVariants[i].tf_image_size : kVariants[i].image_size;
+      if (i == 1 && !is_tf) model.mean = model.std = {0.5f, 0.5f, 0.5f};
+      model.naming = "timm";
+      model.help = fmt::format("EfficientNet-b{}{}", i, is_tf ? " with TensorFlow's padding" : "");
+      model.create = build;
+      models.push_back(std::move(model));
     }
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

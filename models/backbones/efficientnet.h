@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/batch_norm.h"
-#include "models/interface/classifier.h"
-#include "models/layers/layers.h"
-#include "models/interface/registry_entry.h"
 #include "models/backbones/tresnet.h"
+#include "models/interface/classifier.h"
+#include "models/interface/model_row.h"
+#include "models/layers/batch_norm.h"
+#include "models/layers/layers.h"
 
 namespace podium::models {
 
@@ -78,8 +78,5 @@ class EfficientNet : public Classifier {
   int64_t map_channels_ = 0;
   Linear classifier_{nullptr};
 };
-
-// For registry.cpp.
-RegistryEntries efficientnet_entries();
 
 }  // namespace podium::models

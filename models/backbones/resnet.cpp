@@ -1,6 +1,7 @@
 // The variants of ResNet and ResNeXt.
 #include "models/backbones/resnet.h"
 
+#include "models/backbones/families.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
@@ -133,20 +134,21 @@ std::vector<int64_t> ResNet::pyramid_channels() const {
   return channels;
 }
 
-RegistryEntries resnet_entries() {
+ModelRows resnet_models() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<ResNet>(options, resnet_layout(options.name));
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const Variant& variant : kVariants) {
-    ModelInfo info;
-    info.name = variant.name;
-    info.family = info.name.starts_with("resnext") ? "resnext" : "resnet";
-    info.naming = "timm, torchvision";
-    info.help = variant.help;
-    entries.push_back({info, build, {}});
+    ModelRow model;
+    model.name = variant.name;
+    model.family = model.name.starts_with("resnext") ? "resnext" : "resnet";
+    model.naming = "timm, torchvision";
+    model.help = variant.help;
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/batch_norm.h"
 #include "models/interface/classifier.h"
+#include "models/interface/model_row.h"
+#include "models/layers/batch_norm.h"
 #include "models/layers/layers.h"
-#include "models/interface/registry_entry.h"
 
 namespace podium::models {
 
@@ -69,8 +69,5 @@ class ResNet : public Classifier {
   Linear fc_{nullptr};
   bool is_bottleneck_;
 };
-
-// For registry.cpp.
-RegistryEntries resnet_entries();
 
 }  // namespace podium::models

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "models/interface/classifier.h"
-#include "models/interface/registry_entry.h"
+#include "models/interface/model_row.h"
 #include "models/layers/window_attention.h"
 
 namespace podium::models {
@@ -119,8 +119,5 @@ class Swin : public Classifier {
   torch::Tensor a_weight_;  // tables take its type and device
   WindowTableCache tables_;
 };
-
-// For registry.cpp.
-RegistryEntries swin_entries();
 
 }  // namespace podium::models

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "models/interface/registry_entry.h"
+#include "models/interface/model_row.h"
 
 namespace podium::models {
 

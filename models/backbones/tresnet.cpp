@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "models/backbones/families.h"
 #include "models/interface/name_rules.h"
 #include "models/layers/adapt_channels.h"
 #include "models/layers/transformer_layers.h"
@@ -256,7 +257,7 @@ void TResNet::adapt_weights(StateDict& weights) const {
                      .flatten(1, 2);
 }
 
-RegistryEntries tresnet_entries() {
+ModelRows tresnet_models() {
   struct Variant {
     const char* name;
     TResNetLayout layout;
@@ -270,22 +271,22 @@ RegistryEntries tresnet_entries() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<TResNet>(options, find_row(kVariants, options.name).layout);
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const Variant& variant : kVariants) {
-    ModelInfo info;
-    info.name = variant.name;
-    info.family = "tresnet";
-    info.mean = {0, 0, 0};
-    info.std = {1, 1, 1};
-    info.naming = "timm, official";
-    info.help = variant.help;
-    entries.push_back(
-        {info,
-         build,
-         {{"timm", {"body.conv1.conv.weight"}, nullptr, nullptr},
-          {"official", {"body.conv1.0.weight"}, from_official, to_official, to_official_names}}});
+    ModelRow model;
+    model.name = variant.name;
+    model.family = "tresnet";
+    model.mean = {0, 0, 0};
+    model.std = {1, 1, 1};
+    model.naming = "timm, official";
+    model.help = variant.help;
+    model.namings = {
+        {"timm", {"body.conv1.conv.weight"}, nullptr, nullptr},
+        {"official", {"body.conv1.0.weight"}, from_official, to_official, to_official_names}};
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/batch_norm.h"
 #include "models/interface/classifier.h"
+#include "models/interface/model_row.h"
+#include "models/layers/batch_norm.h"
 #include "models/layers/layers.h"
-#include "models/interface/registry_entry.h"
 
 namespace podium::models {
 
@@ -109,8 +109,5 @@ class TResNet : public Classifier {
   std::vector<int64_t> channels_;
   Linear fc_{nullptr};
 };
-
-// For registry.cpp.
-RegistryEntries tresnet_entries();
 
 }  // namespace podium::models

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "models/interface/classifier.h"
+#include "models/interface/model_row.h"
 #include "models/layers/position_embedding.h"
-#include "models/interface/registry_entry.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
@@ -106,8 +106,5 @@ class Vit : public Classifier, public Initialised {
   LayerNorm norm_{nullptr};
   Linear head_{nullptr};
 };
-
-// For registry.cpp.
-RegistryEntries vit_entries();
 
 }  // namespace podium::models

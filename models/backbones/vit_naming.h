@@ -1,10 +1,10 @@
 // The names that DINOv2's own repository and transformers give to what timm calls otherwise: whole
-// state dicts from one naming to the other. Read next: registry_entry.h, vit.h, beit.h.
+// state dicts from one naming to the other. Read next: model_row.h, vit.h, beit.h.
 #pragma once
 
 #include <vector>
 
-#include "models/interface/registry_entry.h"
+#include "models/interface/model_row.h"
 #include "models/interface/vision_model.h"
 
 namespace podium::models {

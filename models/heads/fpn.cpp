@@ -5,7 +5,10 @@
 
 #include <utility>
 
+#include "models/backbones/families.h"
 #include "models/backbones/resnet.h"
+#include "models/heads/head_body.h"
+#include "models/heads/head_table.h"
 
 namespace podium::models {
 namespace {
@@ -102,7 +105,12 @@ ModelOutput Fpn::forward(const torch::Tensor& images) {
   return {resize_bilinear(classifier_(features), images.sizes().slice(2)), features, maps.back()};
 }
 
-RegistryEntries fpn_entries() {
+std::shared_ptr<VisionModel> create_fpn(std::shared_ptr<VisionModel> body,
+                                        const ModelOptions& options) {
+  return std::make_shared<Fpn>(options, classifier_body(body, options));
+}
+
+ModelRows fpn_models() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     ModelOptions encoder = options;
     encoder.name = options.name.substr(std::string("fpn_").size());
@@ -111,18 +119,19 @@ RegistryEntries fpn_entries() {
     return std::make_shared<Fpn>(options,
                                  std::make_shared<ResNet>(encoder, resnet_layout(encoder.name)));
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const char* depth : {"18", "34", "50"}) {
-    ModelInfo info;
-    info.name = fmt::format("fpn_resnet{}", depth);
-    info.family = "fpn";
-    info.task = ModelTask::kSegmentation;
-    info.image_size = 256;
-    info.naming = "segmentation_models_pytorch";
-    info.help = fmt::format("feature pyramid segmentation on ResNet-{}", depth);
-    entries.push_back({info, build, {}});
+    ModelRow model;
+    model.name = fmt::format("fpn_resnet{}", depth);
+    model.family = "fpn";
+    model.task = ModelTask::kSegmentation;
+    model.image_size = 256;
+    model.naming = "segmentation_models_pytorch";
+    model.help = fmt::format("feature pyramid segmentation on ResNet-{}", depth);
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

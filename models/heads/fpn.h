@@ -9,9 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/layers.h"
 #include "models/heads/pyramid.h"
-#include "models/interface/registry_entry.h"
+#include "models/layers/layers.h"
 
 namespace podium::models {
 
@@ -64,8 +63,5 @@ class Fpn : public PyramidModel {
   FpnDecoder decoder_{nullptr};
   Conv2d classifier_{nullptr};
 };
-
-// For registry.cpp: ResNets whose head is "fpn".
-RegistryEntries fpn_entries();
 
 }  // namespace podium::models

@@ -1,8 +1,14 @@
 // Embedding, one decoder layer, group-wise linear layer.
 #include "models/heads/ml_decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include "models/heads/head_body.h"
+#include "models/heads/head_table.h"
 
 namespace podium::models {
 namespace {
@@ -10,6 +16,34 @@ namespace {
 constexpr int64_t kPublishedQueries = 100;
 constexpr int64_t kNumHeads = 8;
 constexpr int64_t kNumHidden = 2048;
+constexpr int64_t kPublishedDim = 768;
+
+// `body` with the decoder in place of its own head.
+std::shared_ptr<VisionModel> put_on(std::shared_ptr<VisionModel> body, const ModelOptions& options,
+                                    bool is_learnable) {
+  const auto classifier = classifier_body(body, options);
+  const int64_t num_queries = options.head.get_int("queries"), dim = options.head.get_int("dim");
+  if (num_queries > options.num_classes) {
+    fail_head(options, fmt::format("{} queries for {} classes, expected 1 to {}, or 0 for one per "
+                                   "class up to {}",
+                                   num_queries, options.num_classes, options.num_classes,
+                                   kPublishedQueries));
+  }
+  if (dim % kNumHeads != 0) {
+    fail_head(options,
+              fmt::format("width is {}, expected a multiple of {}, or 0 for the published one", dim,
+                          kNumHeads));
+  }
+  MlDecoderOptions decoder;
+  decoder.in_channels = classifier->map_channels();
+  decoder.num_classes = options.num_classes;
+  decoder.num_queries = num_queries;
+  decoder.dim = dim > 0 ? dim : kPublishedDim;
+  decoder.drop_rate = options.head.get_float("drop_rate");
+  decoder.is_learnable = is_learnable;
+  classifier->attach_head(std::make_shared<MlDecoder>(decoder));
+  return body;
+}
 
 }  // namespace
 
@@ -55,6 +89,16 @@ std::vector<ParameterRule> MlDecoder::parameter_rules() {
       {"decoder.query_embed.weight", queries_, Distribution::kNormal, 1.0},
       {"decoder.duplicate_pooling", group_weight_, Distribution::kNormal, std::sqrt(2.0 / fans)},
       {"decoder.duplicate_pooling_bias", group_bias_, Distribution::kConstant, 0.0}};
+}
+
+std::shared_ptr<VisionModel> create_ml_decoder(std::shared_ptr<VisionModel> body,
+                                               const ModelOptions& options) {
+  return put_on(std::move(body), options, /*is_learnable=*/false);
+}
+
+std::shared_ptr<VisionModel> create_learnable_ml_decoder(std::shared_ptr<VisionModel> body,
+                                                         const ModelOptions& options) {
+  return put_on(std::move(body), options, /*is_learnable=*/true);
 }
 
 }  // namespace podium::models

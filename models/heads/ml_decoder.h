@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
+#include "models/interface/map_head.h"
 #include "models/layers/attention_layers.h"
-#include "models/heads/head.h"
 
 namespace podium::models {
 

@@ -7,7 +7,8 @@
 #include <numbers>
 #include <utility>
 
-#include "base/error.h"
+#include "models/heads/head_body.h"
+#include "models/heads/head_table.h"
 
 namespace podium::models {
 namespace {
@@ -19,10 +20,9 @@ constexpr const char* kPositionName = "backbone.1.pe";
 
 void check_dim(const ModelOptions& options, int64_t dim, int64_t divisor) {
   if (dim % divisor == 0) return;
-  throw UsageError(
-      fmt::format("model {}: head {}: width {} is not a multiple of {}; set the head's width, for "
-                  "instance to {}",
-                  options.name, options.head, dim, divisor, dim / divisor * divisor + divisor));
+  fail_head(options, fmt::format("width {} is not a multiple of {}; set the head's width, for "
+                                 "instance to {}",
+                                 dim, divisor, dim / divisor * divisor + divisor));
 }
 
 // (B, C, h, w) -> (B, h * w, C)
@@ -97,7 +97,8 @@ torch::Tensor LabelTransformerImpl::forward(const torch::Tensor& input,
 Query2Label::Query2Label(const ModelOptions& options, std::shared_ptr<Classifier> body)
     : VisionModel(options), body_(std::move(body)) {
   const int64_t channels = body_->map_channels();
-  const int64_t dim = options.head_options.dim > 0 ? options.head_options.dim : channels;
+  const int64_t wanted_dim = options.head.get_int("dim");
+  const int64_t dim = wanted_dim > 0 ? wanted_dim : channels;
   check_dim(options, dim, kNumHeads);
   auto backbone = register_module("backbone", std::make_shared<torch::nn::Module>());
   backbone->register_module("0", body_);
@@ -109,9 +110,9 @@ Query2Label::Query2Label(const ModelOptions& options, std::shared_ptr<Classifier
       LabelTransformer(TransformerLayerOptions{.dim = dim,
                                                .num_heads = kNumHeads,
                                                .num_hidden = kNumHidden,
-                                               .drop_rate = options.head_options.drop_rate},
+                                               .drop_rate = options.head.get_float("drop_rate")},
                        /*is_plain=*/false));
-  if (options.head_options.dim > 0) {
+  if (wanted_dim > 0) {
     input_projection_ = register_module("input_proj", projection(channels, dim));
   }
   auto query_embed = register_module("query_embed", std::make_shared<torch::nn::Module>());
@@ -155,7 +156,8 @@ std::vector<ParameterRule> Query2Label::parameter_rules() {
 SimplifiedQuery2Label::SimplifiedQuery2Label(const ModelOptions& options,
                                              std::shared_ptr<Classifier> body)
     : VisionModel(options), body_(std::move(body)) {
-  const int64_t dim = options.head_options.dim > 0 ? options.head_options.dim : kPlainDim;
+  const int64_t wanted_dim = options.head.get_int("dim");
+  const int64_t dim = wanted_dim > 0 ? wanted_dim : kPlainDim;
   check_dim(options, dim, kPlainHeads);
   register_module("backbone", body_);
   projection_ = register_module("conv", projection(body_->map_channels(), dim));
@@ -164,7 +166,7 @@ SimplifiedQuery2Label::SimplifiedQuery2Label(const ModelOptions& options,
       LabelTransformer(TransformerLayerOptions{.dim = dim,
                                                .num_heads = kPlainHeads,
                                                .num_hidden = kPlainHidden,
-                                               .drop_rate = options.head_options.drop_rate},
+                                               .drop_rate = options.head.get_float("drop_rate")},
                        /*is_plain=*/true));
   classifier_ =
       register_module("classifier", Linear(options.num_classes * dim, options.num_classes));
@@ -182,6 +184,16 @@ ModelOutput SimplifiedQuery2Label::forward(const torch::Tensor& images) {
 
 std::vector<ParameterRule> SimplifiedQuery2Label::parameter_rules() {
   return {{"label_emb", queries_, Distribution::kUnit, 1.0}};
+}
+
+std::shared_ptr<VisionModel> create_q2l(std::shared_ptr<VisionModel> body,
+                                        const ModelOptions& options) {
+  return std::make_shared<Query2Label>(options, classifier_body(body, options));
+}
+
+std::shared_ptr<VisionModel> create_q2l_simplified(std::shared_ptr<VisionModel> body,
+                                                   const ModelOptions& options) {
+  return std::make_shared<SimplifiedQuery2Label>(options, classifier_body(body, options));
 }
 
 }  // namespace podium::models

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "models/layers/attention_layers.h"
 #include "models/interface/classifier.h"
+#include "models/layers/attention_layers.h"
 
 namespace podium::models {
 
@@ -42,8 +42,8 @@ TORCH_MODULE(LabelTransformer);
 // Shapes: images as the backbone's -> logits (B, K), features (B, C) the map's mean.
 class Query2Label : public VisionModel, public Initialised {
  public:
-  // Requires: `body` has no head. options.head_options.dim 0: the width is the backbone's, and
-  // there is no input_proj. Errors: UsageError when the width is not a multiple of 4.
+  // Requires: `body` has no head. The head's key dim 0: the width is the backbone's, and there is
+  // no input_proj. Errors: UsageError when the width is not a multiple of 4.
   Query2Label(const ModelOptions& options, std::shared_ptr<Classifier> body);
   ModelOutput forward(const torch::Tensor& images) override;
   std::vector<std::string> head_prefixes() const override;
@@ -73,7 +73,7 @@ class Query2Label : public VisionModel, public Initialised {
 // Q2L models (seok-AI/2023-AICOSS, cvt_q2l and tresnet_xl_q2l).
 class SimplifiedQuery2Label : public VisionModel, public Initialised {
  public:
-  // Requires: `body` has no head and no last norm. options.head_options.dim 0: 256. Errors:
+  // Requires: `body` has no head and no last norm. The head's key dim 0: 256. Errors:
   // UsageError when the width is not a multiple of 8.
   SimplifiedQuery2Label(const ModelOptions& options, std::shared_ptr<Classifier> body);
   ModelOutput forward(const torch::Tensor& images) override;

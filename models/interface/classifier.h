@@ -1,6 +1,6 @@
 // A classification backbone and the head on it: features of the whole image, then logits. A
 // backbone brings its own linear head under the public name; other heads are attached in its place.
-// Read next: head.h, registry.h.
+// Read next: ../heads/head_table.h, ../registry.h.
 #pragma once
 
 #include <memory>

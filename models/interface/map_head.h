@@ -1,4 +1,5 @@
-// A head that reads a feature map, whatever the backbone. Read next: classifier.h, ../heads/head.h.
+// A head that reads a feature map, whatever the backbone. Read next: classifier.h,
+// ../heads/head_table.h.
 #pragma once
 
 #include <torch/nn/module.h>

@@ -1,63 +1,19 @@
 // What every model is: images in, logits out, with public parameter names. Read next:
-// classifier.h, registry.h, recompute.h.
+// model_options.h, classifier.h, ../registry.h, recompute.h.
 #pragma once
 
 #include <torch/nn/module.h>
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "models/interface/model_options.h"
 #include "models/layers/recompute.h"
 #include "models/layers/state_dict.h"
 
 namespace podium::models {
-
-enum class ModelTask { kClassification, kSegmentation };
-
-// Static facts of a registered model.
-struct ModelInfo {
-  std::string name;    // timm's where timm has the model: "resnet50"
-  std::string family;  // "resnet"
-  ModelTask task = ModelTask::kClassification;
-  int64_t image_size = 224;  // px, default input
-  std::array<float, 3> mean{0.485f, 0.456f, 0.406f};
-  std::array<float, 3> std{0.229f, 0.224f, 0.225f};
-  std::string naming;  // of the parameter names: "timm, torchvision"
-  std::string help;    // one line
-};
-
-// Of the heads that attend to the feature map (head.h); a linear head has none.
-struct HeadOptions {
-  int64_t num_queries = 0;  // ml_decoder: groups of classes; 0: one per class, at most 100
-  double drop_rate = 0.1;   // dropout inside the head, in [0, 1)
-  int64_t dim = 0;          // width; 0: the head's published one (q2l: the backbone's)
-};
-
-// What a recipe chooses.
-struct ModelOptions {
-  std::string name = "resnet50";
-  std::string head = "linear";  // one of list_heads(); models that bring their own head: "linear"
-  int64_t num_classes = 1;      // 0: no head, the logits are the pooled features
-  int64_t in_channels = 3;
-  double drop_rate = 0.0;       // dropout before a linear head, in [0, 1)
-  double drop_path_rate = 0.0;  // stochastic depth of the last block, in [0, 1); rises linearly
-  int64_t image_size = 0;       // px, for which tables of positions are made; 0: the model's own
-  int64_t window_size = 0;      // patches, of window attention; 0: the model's own
-  std::string pool;             // how tokens become features; "": the model's own
-  HeadOptions head_options;
-  // Whose behaviour is followed where definitions of one model differ: one of
-  // RegistryEntry::namings; "": the first.
-  std::string naming;
-  // For forward_pyramid() alone: what only follows its last map is left out. Requires: num_classes
-  // is 0; nothing else is called forward.
-  bool is_encoder = false;
-  // false: heads that attend to the map read it before the norm behind the last block, which is
-  // left out. Requires: num_classes is 0.
-  bool has_last_norm = true;
-};
 
 // Which parameters make a layer, for learning rates that fall from layer to layer
 // (layer_numbers.h): regular expressions that match at a name's start, empty where a model has no

@@ -5,14 +5,14 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "models/registry.h"
+#include "models/model_table.h"
 
 namespace podium::models {
 namespace {
 
 const Naming& find_naming(const std::string& model, const std::string& naming) {
   std::vector<std::string> names;
-  for (const Naming& candidate : find_entry(model).namings) {
+  for (const Naming& candidate : find_model(model).namings) {
     if (naming.empty() || candidate.name == naming) return candidate;
     names.push_back(candidate.name);
   }
@@ -25,7 +25,7 @@ const Naming& find_naming(const std::string& model, const std::string& naming) {
 
 std::string find_naming_of(const std::string& model, const StateDict& weights,
                            const std::string& prefix) {
-  const std::vector<Naming>& namings = find_entry(model).namings;
+  const std::vector<Naming>& namings = find_model(model).namings;
   for (auto naming = namings.rbegin(); naming != namings.rend(); ++naming) {
     for (const std::string& key : naming->keys) {
       if (weights.contains(prefix + key)) return naming->name;
@@ -35,7 +35,7 @@ std::string find_naming_of(const std::string& model, const StateDict& weights,
 }
 
 std::string detect_naming(const std::string& model, const StateDict& weights) {
-  const std::vector<Naming>& namings = find_entry(model).namings;
+  const std::vector<Naming>& namings = find_model(model).namings;
   const std::string found = find_naming_of(model, weights);
   if (namings.empty() || !found.empty()) return found;
   std::vector<std::string> keys;
@@ -62,7 +62,7 @@ StateDict from_own_names(const std::string& model, const std::string& naming,
 
 StateDict gradients_from_own_names(const std::string& model, const std::string& naming,
                                    const StateDict& gradients) {
-  if (find_entry(model).namings.empty()) return gradients;
+  if (find_model(model).namings.empty()) return gradients;
   const Naming& found = find_naming(model, naming);
   if (found.gradients_from_own != nullptr) return found.gradients_from_own(gradients);
   return found.from_own == nullptr ? gradients : found.from_own(gradients);

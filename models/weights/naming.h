@@ -1,10 +1,10 @@
 // The published ways to name a model's parameters: recognised by a key, mapped to the model's own
-// names and back. Read next: registry_entry.h, weights.h.
+// names and back. Read next: model_row.h, weights.h.
 #pragma once
 
 #include <string>
 
-#include "models/interface/registry_entry.h"
+#include "models/interface/model_row.h"
 #include "models/interface/vision_model.h"
 
 namespace podium::models {

@@ -19,13 +19,14 @@ set(floors_base/process .)
 set(floors_metrics .)
 set(floors_metrics/. "")
 
-set(floors_data_shards format decode plan pack pixels transform load)
+set(floors_data_shards format decode plan pack pixels transform mix load)
 set(floors_data_shards/format "")
 set(floors_data_shards/decode format)
 set(floors_data_shards/plan format)
 set(floors_data_shards/pack format decode plan)
 set(floors_data_shards/pixels "")
 set(floors_data_shards/transform format decode plan pixels)
+set(floors_data_shards/mix format decode plan pixels)
 set(floors_data_shards/load format decode plan transform)
 
 set(floors_models layers interface backbones heads . weights)
@@ -76,6 +77,6 @@ set(floors_launcher/commands cli supervise demo show)
 set(floors_launcher/. cli commands)
 
 # Folders whose sources may have no header of their own name: each is a row, or a group of rows, of the folder's table.
-set(table_folders data_shards/pack data_shards/pixels data_shards/transform models/backbones models/heads gather/search
+set(table_folders data_shards/pack data_shards/pixels data_shards/transform data_shards/mix models/backbones models/heads gather/search
     gather/report trainer/losses trainer/optimizers trainer/schedules sweeps/strategies sweeps/executors launcher/commands)
 set(max_files_of_a_folder 32)

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/recipe/recipe.h"
+#include "data_shards/transform/transform_table.h"
 #include "data_shards/transform/transforms.h"
 
 namespace podium::data_shards {
@@ -46,12 +47,12 @@ inline int largest_difference(const cv::Mat& a, const cv::Mat& b) {
 
 // An op with its defaults, as a recipe would give it.
 inline PartSpec make_op(const std::string& name,
-                      const nlohmann::json& given = nlohmann::json::object()) {
+                        const nlohmann::json& given = nlohmann::json::object()) {
   PartSpec spec{name, nlohmann::json::object()};
-  for (const PartInfo& schema : transform_schemas()) {
-    if (schema.name != name) continue;
-    for (const Field& field : schema.parameters.fields())
+  if (const TransformRow* row = transform_table().find(name)) {
+    for (const Field& field : row->parameters.fields()) {
       spec.parameters[field.key] = field.default_value;
+    }
   }
   spec.parameters.update(given);
   return spec;

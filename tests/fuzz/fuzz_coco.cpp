@@ -2,12 +2,15 @@
 #include "data_shards/pack/pack_plan.h"
 #include "tests/fuzz/fuzz_input.h"
 
+namespace podium::data_shards {
+PackPlan plan_coco(const PackOptions& options);  // pack_coco.cpp
+}  // namespace podium::data_shards
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace podium;
   using namespace podium::data_shards;
   const fuzz::InputFile input(data, size);
   PackOptions options;
-  options.layout = Layout::kCoco;
   options.input = input.path();
   options.images = "/dev";  // "null" is an image that is there
   options.skip_bad_samples = true;

@@ -9,6 +9,7 @@
 
 #include <ostream>
 
+#include "models/heads/head_table.h"
 #include "models/layers/batch_norm.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
@@ -59,13 +60,11 @@ void PrintTo(const Case& test, std::ostream* stream) { *stream << test.key(); }
 std::shared_ptr<VisionModel> make(const Case& test) {
   ModelOptions options;
   options.name = test.name;
-  options.head = test.head;
   options.num_classes = test.num_classes;
   options.in_channels = test.in_channels;
   options.image_size = std::max(test.height, test.width);
-  options.head_options.dim = test.head_dim;
-  options.head_options.num_queries = test.num_queries;
-  options.head_options.drop_rate = 0;
+  options.head = choose_head(
+      test.head, {{"dim", test.head_dim}, {"queries", test.num_queries}, {"drop_rate", 0.0}});
   if (test.note.starts_with("transformers")) options.naming = "transformers";
   if (test.note == "official") options.naming = "official";
   return make_model(options, 1);

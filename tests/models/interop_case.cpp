@@ -7,8 +7,8 @@
 
 #include "base/file.h"
 #include "models/layers/batch_norm.h"
-#include "models/weights/naming.h"
 #include "models/registry.h"
+#include "models/weights/naming.h"
 #include "parameter_rule.h"
 #include "parity_fixture.h"
 #include "tests/e2e/podium_fixture.h"
@@ -49,7 +49,7 @@ ModelOptions options_of(const InteropCase& test) {
 
 // The naming of the file that Python reads; "" where the model has one naming only.
 std::string file_naming(const InteropCase& test) {
-  if (find_entry(test.model).namings.empty()) return "";
+  if (find_model(test.model).namings.empty()) return "";
   return test.naming == "filtered" ? "official" : test.naming;
 }
 

@@ -11,8 +11,8 @@
 #include <fstream>
 
 #include "interop_case.h"
-#include "models/weights/naming.h"
 #include "models/registry.h"
+#include "models/weights/naming.h"
 #include "parity_fixture.h"
 
 namespace podium::models {
@@ -61,18 +61,18 @@ INSTANTIATE_TEST_SUITE_P(Models, Pyramid,
 // What reference.py is asked for: every naming of these models.
 std::vector<std::pair<std::string, std::string>> published_files() {
   std::vector<std::pair<std::string, std::string>> files;
-  for (const ModelInfo& info : list_models()) {
-    const std::string& family = info.family;
+  for (const ModelRow& model : model_table().rows()) {
+    const std::string& family = model.family;
     // These are Podium's own.
-    if (info.task == ModelTask::kSegmentation || info.name == "color_histogram") continue;
-    if (family != "cvt") files.emplace_back(info.name, "timm");
-    if (family == "cvt") files.emplace_back(info.name, "official");
-    if (info.name.starts_with("resne") && info.name != "resnext101_32x16d") {
-      files.emplace_back(info.name, "torchvision");
+    if (model.task == ModelTask::kSegmentation || model.name == "color_histogram") continue;
+    if (family != "cvt") files.emplace_back(model.name, "timm");
+    if (family == "cvt") files.emplace_back(model.name, "official");
+    if (model.name.starts_with("resne") && model.name != "resnext101_32x16d") {
+      files.emplace_back(model.name, "torchvision");
     }
     const bool is_in_transformers =
-        family == "cvt" || family == "beit" || info.name.find("dinov2") != std::string::npos;
-    if (is_in_transformers) files.emplace_back(info.name, "transformers");
+        family == "cvt" || family == "beit" || model.name.find("dinov2") != std::string::npos;
+    if (is_in_transformers) files.emplace_back(model.name, "transformers");
   }
   return files;
 }

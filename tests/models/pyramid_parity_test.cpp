@@ -11,6 +11,7 @@
 #include <ostream>
 
 #include "base/error.h"
+#include "models/heads/head_table.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
 #include "parameter_rule.h"
@@ -53,7 +54,7 @@ void PrintTo(const Case& test, std::ostream* stream) { *stream << test.key(); }
 std::shared_ptr<VisionModel> make(const Case& test) {
   ModelOptions options;
   options.name = test.name;
-  options.head = "fpn";
+  options.head.name = "fpn";
   options.num_classes = test.num_classes;
   options.in_channels = test.in_channels;
   if (test.has_fixed_size()) options.image_size = test.height;
@@ -135,14 +136,15 @@ TEST(Pyramid, ImagesTooSmallForTwoPlacesASideAreNamed) {
 TEST(Pyramid, PoolsAndWidthsAreRefused) {
   ModelOptions options;
   options.name = "vit_tiny_patch16_224";
-  options.head = "fpn";
+  options.head.name = "fpn";
   options.pool = "avg";
   EXPECT_THAT(message_of<UsageError>([&] { make_uninitialised_model(options); }),
               HasSubstr("pool is \"avg\""));
   options.pool = "";
-  options.head_options.dim = 64;
-  EXPECT_THAT(message_of<UsageError>([&] { make_uninitialised_model(options); }),
-              HasSubstr("head fpn: width is 64"));
+  EXPECT_THAT(message_of<UsageError>([] {
+                choose_head("fpn", {{"dim", 64}});
+              }),
+              HasSubstr("head fpn: dim is 64"));
 }
 
 }  // namespace

@@ -11,8 +11,8 @@
 #include <map>
 
 #include "base/error.h"
+#include "models/heads/head_table.h"
 #include "models/layers/batch_norm.h"
-#include "models/heads/head.h"
 #include "models/weights/weights.h"
 
 namespace podium::models {
@@ -37,12 +37,6 @@ std::string usage_error(const ModelOptions& options) {
   return "no error";
 }
 
-std::vector<std::string> names() {
-  std::vector<std::string> result;
-  for (const ModelInfo& info : list_models()) result.push_back(info.name);
-  return result;
-}
-
 // Families with large members are tested by a small one: the others differ in sizes alone.
 std::vector<std::string> tested_names() {
   const std::map<std::string, std::string> small_members{
@@ -52,9 +46,9 @@ std::vector<std::string> tested_names() {
       {"swin_v2", "swinv2_tiny_window8_256"}, {"tresnet", "tresnet_m"},
       {"vit", "vit_tiny_patch16_224"}};
   std::vector<std::string> result;
-  for (const ModelInfo& info : list_models()) {
-    const auto member = small_members.find(info.family);
-    if (member == small_members.end() || member->second == info.name) result.push_back(info.name);
+  for (const ModelRow& model : model_table().rows()) {
+    const auto member = small_members.find(model.family);
+    if (member == small_members.end() || member->second == model.name) result.push_back(model.name);
   }
   return result;
 }
@@ -129,10 +123,10 @@ INSTANTIATE_TEST_SUITE_P(Registry, EveryModel, ::testing::ValuesIn(tested_names(
                          [](const auto& instance) { return instance.param; });
 
 TEST(Registry, IsSortedByNameAndDescribed) {
-  const auto all = names();
+  const auto all = model_table().names();
   EXPECT_TRUE(std::is_sorted(all.begin(), all.end()));
-  for (const ModelInfo& info : list_models()) {
-    EXPECT_FALSE(info.help.empty() || info.family.empty() || info.naming.empty()) << info.name;
+  for (const ModelRow& model : model_table().rows()) {
+    EXPECT_FALSE(model.help.empty() || model.family.empty() || model.naming.empty()) << model.name;
   }
 }
 
@@ -145,7 +139,7 @@ TEST(Registry, UnknownModelNamesTheNearest) {
 
 TEST(Registry, WrongOptionsNameTheValue) {
   ModelOptions options = small("resnet18");
-  options.head = "liner";
+  options.head.name = "liner";
   EXPECT_THAT(usage_error(options), HasSubstr("\"liner\" (did you mean \"linear\"?)"));
   options = small("resnet18");
   options.num_classes = 0;
@@ -157,15 +151,13 @@ TEST(Registry, WrongOptionsNameTheValue) {
   options.drop_rate = 1;
   EXPECT_THAT(usage_error(options), HasSubstr("drop_rate is 1"));
   options = small("resnet18");
-  options.head = "ml_decoder";
-  options.head_options.num_queries = 4;
+  options.head = {"ml_decoder", {{"queries", 4}}};
   EXPECT_THAT(usage_error(options), HasSubstr("head ml_decoder: 4 queries for 3 classes"));
-  options.head = "q2l";
-  options.head_options = {.dim = 6};
+  options.head = {"q2l", {{"dim", 6}}};
   EXPECT_THAT(usage_error(options), HasSubstr("width 6 is not a multiple of 4"));
   EXPECT_THAT(usage_error(options), HasSubstr("to 8"));
   options = small("fpn_resnet18");
-  options.head = "ml_decoder";
+  options.head.name = "ml_decoder";
   EXPECT_THAT(usage_error(options), HasSubstr("model fpn_resnet18: head ml_decoder: this model"));
   options = small("color_histogram");
   options.in_channels = 4;
@@ -186,19 +178,20 @@ class EveryHead : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryHead, TrainsSavesAndLoadsOverAnotherHead) {
   ModelOptions options = small("resnet18");
-  options.head = GetParam();
+  options.head.name = GetParam();
   auto model = make_model(options, 1);
   model->train();
   torch::manual_seed(1);
   const torch::Tensor images = torch::randn({2, 3, 64, 32});
   const ModelOutput output = model->forward(images);
-  const bool is_segmentation = find_task(options.name, options.head) == ModelTask::kSegmentation;
+  const bool is_segmentation =
+      find_task(options.name, options.head.name) == ModelTask::kSegmentation;
   EXPECT_EQ(output.logits.sizes(),
             is_segmentation ? (std::vector<int64_t>{2, 3, 64, 32}) : (std::vector<int64_t>{2, 3}));
   output.logits.square().sum().backward();
   for (const auto& item : model->named_parameters()) {
     const bool is_frozen =
-        options.head == "ml_decoder" && item.key() == "fc.decoder.query_embed.weight";
+        options.head.name == "ml_decoder" && item.key() == "fc.decoder.query_embed.weight";
     EXPECT_EQ(item.value().requires_grad(), !is_frozen) << item.key();
     ASSERT_EQ(item.value().grad().defined(), !is_frozen) << item.key();
   }
@@ -217,9 +210,12 @@ TEST_P(EveryHead, TrainsSavesAndLoadsOverAnotherHead) {
 // Dropout inside the head follows libtorch's generator, which the trainer seeds by step and leaf.
 TEST_P(EveryHead, DropsByTheGivenRateAndSeed) {
   ModelOptions options = small("resnet18");
-  options.head = GetParam();
-  if (options.head == "linear") options.drop_rate = 0.5;
-  options.head_options.drop_rate = 0.5;
+  options.head.name = GetParam();
+  options.drop_rate = 0.5;  // before a linear head, and of fpn
+  if (head_table().at(GetParam()).parameters.find("drop_rate") != nullptr) {
+    options.drop_rate = 0;
+    options.head.parameters["drop_rate"] = 0.5;
+  }
   auto model = make_model(options, 1);
   const torch::Tensor images = torch::ones({1, 3, 32, 32});
   model->eval();
@@ -234,7 +230,7 @@ TEST_P(EveryHead, DropsByTheGivenRateAndSeed) {
   EXPECT_FALSE(torch::equal(drawn(1), drawn(2)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, EveryHead, ::testing::ValuesIn(list_heads()),
+INSTANTIATE_TEST_SUITE_P(Registry, EveryHead, ::testing::ValuesIn(head_table().names()),
                          [](const auto& instance) { return instance.param; });
 
 // Mean and deviation of a large weight against torchvision's rule: kaiming normal, fan out, gain

@@ -13,9 +13,10 @@
 
 #include "base/error.h"
 #include "models/backbones/beit.h"
-#include "models/registry.h"
+#include "models/backbones/families.h"
 #include "models/backbones/swin.h"
 #include "models/backbones/vit.h"
+#include "models/registry.h"
 #include "models/weights/weights.h"
 #include "parameter_rule.h"
 #include "parity_fixture.h"
@@ -195,7 +196,7 @@ TEST_P(VitEntries, NamesShapesAndFactsAreTheReferences) {
   line >> name >> num_parameters >> digest >> image_size;
   for (float& value : mean) line >> value;
   for (float& value : std) line >> value;
-  const ModelInfo& info = find_model(name);
+  const ModelRow& info = find_model(name);
   EXPECT_EQ(info.image_size, image_size);
   EXPECT_EQ(info.mean, mean);
   EXPECT_EQ(info.std, std);
@@ -228,8 +229,8 @@ INSTANTIATE_TEST_SUITE_P(Models, VitEntries, ::testing::ValuesIn(entry_lines()),
 TEST(VitEntriesFile, CoversTheRegistry) {
   std::set<std::string> listed, found;
   for (const std::string& line : entry_lines()) listed.insert(line.substr(0, line.find(' ')));
-  for (const auto& entries : {vit_entries(), swin_entries(), beit_entries()}) {
-    for (const RegistryEntry& entry : entries) found.insert(entry.info.name);
+  for (const auto& family : {vit_models(), swin_models(), beit_models()}) {
+    for (const ModelRow& model : family) found.insert(model.name);
   }
   EXPECT_THAT(found, ::testing::ContainerEq(listed));
 }

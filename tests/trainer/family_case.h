@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "models/heads/head_table.h"
 #include "models/registry.h"
 
 namespace podium::trainer::testing {
@@ -32,11 +33,11 @@ inline std::string test_name(const ::testing::TestParamInfo<FamilyCase>& test) {
 inline std::shared_ptr<models::VisionModel> make(const FamilyCase& value,
                                                  models::ModelOptions options) {
   options.name = value.name;
-  options.head = value.head;
+  options.head.name = value.head;
   options.num_classes = 3;
   options.image_size = value.image_size;
-  const bool has_width = options.head != "linear" && options.head != "fpn";
-  options.head_options.dim = has_width ? 32 : 0;
+  const bool has_width = models::head_table().at(value.head).parameters.find("dim") != nullptr;
+  if (has_width) options.head.parameters["dim"] = 32;
   auto model = models::make_model(options, 1);
   // Branches that start at zero would hide what happens in them.
   const torch::NoGradGuard no_grad;

@@ -28,8 +28,8 @@
 #include "data_shards/format/dataset.h"
 #include "data_shards/pack/pack.h"
 #include "data_shards/plan/splits.h"
-#include "trainer/run/train.h"
 #include "trainer/recipe/train_options.h"
+#include "trainer/run/train.h"
 
 namespace podium::trainer {
 namespace fs = std::filesystem;
@@ -107,7 +107,7 @@ inline fs::path pack_multi_label(const fs::path& folder, int num_samples, uint64
   }
   write_file_atomic(folder / "labels.csv", csv);
   data_shards::PackOptions options;
-  options.layout = data_shards::Layout::kMultiLabelCsv;
+  options.layout = "multilabel_csv";
   options.input = folder / "labels.csv";
   options.output = folder / "data";
   options.num_threads = 1;
@@ -128,7 +128,7 @@ inline fs::path pack_single_label(const fs::path& folder, int num_samples) {
         image);
   }
   data_shards::PackOptions options;
-  options.layout = data_shards::Layout::kClassFolders;
+  options.layout = "class_folders";
   options.input = folder / "images";
   options.output = folder / "data";
   options.num_threads = 1;
@@ -148,7 +148,7 @@ inline fs::path pack_masks(const fs::path& folder, int num_samples) {
     cv::imwrite((folder / "input" / "masks" / fmt::format("img_{:04}.png", i)).string(), mask);
   }
   data_shards::PackOptions options;
-  options.layout = data_shards::Layout::kImageMask;
+  options.layout = "image_mask";
   options.input = folder / "input";
   options.output = folder / "data";
   options.num_threads = 1;

@@ -73,7 +73,7 @@ void add_batch(models::VisionModel& model, const Batch& batch, int64_t number,
                const ForwardPass& forward, const EvaluationOptions& options,
                EvaluationRecords& records) {
   const bool has_labels = options.dataset->has_labels();
-  const torch::Tensor logits = forward(model, batch.images.front()).logits;
+  const torch::Tensor logits = forward(model, batch.images).logits;
   require_finite(logits, batch);
   if (has_labels && options.loss != nullptr) {
     const torch::Tensor targets = targets_of(batch, options.info.task, forward.device());

@@ -51,7 +51,7 @@ void measure_norms(TrainingRun& run, const TrainData& data,
   for (size_t i = 0; i < num_batches; ++i) {
     const std::optional<data_shards::Batch> batch = loader.next();
     if (!batch) throw InternalError("the loader of the norms' samples ended before the last batch");
-    (*run.forward)(model, batch->images.front());
+    (*run.forward)(model, batch->images);
     reducer.collect();
   }
   model.train(was_training);

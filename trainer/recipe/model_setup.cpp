@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/heads/head_table.h"
 #include "models/interface/layer_numbers.h"
 #include "models/layers/batch_norm.h"
 #include "models/registry.h"
@@ -22,7 +23,7 @@ namespace {
 // predictions are made later without that file.
 void check_naming(const Recipe& recipe, const std::string& of_weights) {
   const std::string name = recipe.get_string("model.name");
-  const auto& namings = models::find_entry(name).namings;
+  const auto& namings = models::find_model(name).namings;
   if (of_weights.empty() || namings.empty()) return;
   const std::string given = recipe.get_string("model.naming");
   const std::string followed = given.empty() ? namings.front().name : given;
@@ -32,13 +33,21 @@ void check_naming(const Recipe& recipe, const std::string& of_weights) {
                           recipe.get_string("model.weights"), of_weights, followed, of_weights));
 }
 
+PartSpec chosen_head(const Recipe& recipe) {
+  nlohmann::json values = nlohmann::json::object();
+  for (const std::string& key : models::head_keys()) {
+    values[key] = recipe.values().at("model.head_" + key);
+  }
+  return with_context(recipe.place("model.head"),
+                      [&] { return models::choose_head(recipe.get_string("model.head"), values); });
+}
+
 }  // namespace
 
 std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const ClassInfo& info,
                                                  int64_t channels, bool read_weights) {
   models::ModelOptions options;
   options.name = recipe.get_string("model.name");
-  options.head = recipe.get_string("model.head");
   options.num_classes = info.num_logits();
   options.in_channels = channels;
   options.drop_rate = recipe.get_float("model.drop_rate");
@@ -47,9 +56,7 @@ std::shared_ptr<models::VisionModel> build_model(const Recipe& recipe, const Cla
   options.window_size = recipe.get_int("model.window_size");
   options.pool = recipe.get_string("model.pool");
   options.naming = recipe.get_string("model.naming");
-  options.head_options.num_queries = recipe.get_int("model.head_queries");
-  options.head_options.dim = recipe.get_int("model.head_dim");
-  options.head_options.drop_rate = recipe.get_float("model.head_drop_rate");
+  options.head = chosen_head(recipe);
   auto model = with_context(recipe.place("model.name"), [&] {
     return models::make_model(options, static_cast<uint64_t>(recipe.get_int("seed")));
   });

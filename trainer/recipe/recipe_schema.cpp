@@ -8,12 +8,12 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "data_shards/mix/mix_recipe.h"
 #include "data_shards/plan/epoch_order.h"
-#include "data_shards/transform/mix_recipe.h"
 #include "data_shards/plan/repeat_sampling.h"
-#include "data_shards/transform/transforms.h"
-#include "models/heads/head.h"
-#include "models/registry.h"
+#include "data_shards/transform/transform_table.h"
+#include "models/heads/head_table.h"
+#include "models/model_table.h"
 
 namespace podium::trainer {
 namespace {
@@ -25,24 +25,14 @@ constexpr double kMaxCount = 1e9;
 constexpr double kMaxSeed = 9007199254740992.0;  // 2^53: exact in every JSON reader
 
 // An operation with its defaults but for `given`, as the default of a list takes it.
-Json op_with_defaults(const std::vector<PartInfo>& ops, const std::string& name,
-                      const Json& given) {
-  for (const PartInfo& op : ops) {
-    if (op.name == name) return {{name, part_with_defaults(op, given).parameters}};
-  }
-  throw InternalError(fmt::format("no transform \"{}\"", name));
-}
-
-std::vector<std::string> model_names() {
-  std::vector<std::string> names;
-  for (const models::ModelInfo& info : models::list_models()) names.push_back(info.name);
-  return names;
+Json op_with_defaults(const std::string& name, const Json& given) {
+  return {{name, part_with_defaults(data_shards::transform_table().at(name), given).parameters}};
 }
 
 void add_data_keys(Schema& schema) {
-  const std::vector<PartInfo> ops = data_shards::transform_schemas();
-  const Json transforms = Json::array({op_with_defaults(ops, "resize", {{"size", {224}}}),
-                                       op_with_defaults(ops, "normalize", Json::object())});
+  const std::vector<PartInfo> ops = data_shards::transform_table().parts();
+  const Json transforms = Json::array({op_with_defaults("resize", {{"size", {224}}}),
+                                       op_with_defaults("normalize", Json::object())});
   schema.add_op_list("data.train_transforms", transforms,
                      "what is done to each training image, in order", ops);
   schema.add_op_list("data.eval_transforms", transforms,
@@ -92,14 +82,9 @@ void add_data_keys(Schema& schema) {
 
 void add_model_keys(Schema& schema) {
   schema.add_string("model.name", "resnet50", "architecture; `podium models` lists them",
-                    model_names());
-  schema.add_string("model.head", "linear", "head of a classifier; fpn: it predicts masks",
-                    models::list_heads());
-  schema.add_int("model.head_queries", 0, "", 0, kMaxCount,
-                 "ml_decoder: groups of classes; 0: one per class, at most 100");
-  schema.add_int("model.head_dim", 0, "", 0, kMaxCount,
-                 "width of a decoder head; 0: the published one (q2l: the backbone's)");
-  schema.add_float("model.head_drop_rate", 0.1, "", 0, 0.99, "dropout inside a decoder head");
+                    models::model_table().names());
+  add_part_keys(&schema, "model.head", "linear", "head of a classifier; fpn: it predicts masks",
+                "model.head_", models::head_table().parts());
   schema.add_float(
       "model.drop_rate", 0.0, "", 0, 0.99,
       "dropout probability before a linear head; fpn: of whole channels, 0: the published 0.2");

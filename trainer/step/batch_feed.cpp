@@ -22,7 +22,7 @@ std::optional<DeviceBatch> BatchFeed::start() {
   std::optional<Batch> host = source_();
   if (!host) return std::nullopt;
   DeviceBatch batch;
-  batch.images = copy(host->images.front());
+  batch.images = copy(host->images);
   batch.targets = copy(host_targets(*host, task_));
   batch.host = std::move(*host);
   return batch;

@@ -11,7 +11,7 @@
 
 #include "data_shards/plan/plan_stream.h"
 #include "data_shards/plan/sampler.h"
-#include "data_shards/transform/mix.h"
+#include "data_shards/mix/mix.h"
 #include "distributed/communicator.h"
 #include "trainer/losses/loss.h"
 #include "trainer/recipe/recipe_schema.h"

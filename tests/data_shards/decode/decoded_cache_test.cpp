@@ -48,7 +48,7 @@ std::shared_ptr<const Dataset> pack_masks(const TemporaryFolder& folder,
     cv::imwrite(folder.path() / "in/masks" / (name + ".png"), mask);
   }
   PackOptions options;
-  options.layout = Layout::kImageMask;
+  options.layout = "image_mask";
   options.input = folder.path() / "in";
   options.output = folder.path() / "packed";
   options.num_threads = 1;
@@ -90,7 +90,7 @@ Pixels load(std::shared_ptr<const Dataset> dataset, std::shared_ptr<DecodedCache
       true, options);
   Pixels pixels;
   while (auto batch = loader.next()) {
-    pixels.images.push_back(batch->images[0].clone());
+    pixels.images.push_back(batch->images.clone());
     pixels.masks.push_back(batch->masks.clone());
   }
   return pixels;
@@ -191,7 +191,7 @@ TEST(DecodedCache, AnotherDataSetHasAnotherFile) {
   fs::create_directories(other_folder.path() / "in/a");
   cv::imwrite(other_folder.path() / "in/a/x.png", noise(1, 20, 20));
   PackOptions pack_options;
-  pack_options.layout = Layout::kClassFolders;
+  pack_options.layout = "class_folders";
   pack_options.input = other_folder.path() / "in";
   pack_options.output = other_folder.path() / "packed";
   pack(pack_options);

@@ -1,4 +1,4 @@
-// The loader on small packed data sets: order, resumption, bad samples, masks, several images.
+// The loader on small packed data sets: order, resumption, bad samples, masks.
 #include "data_shards/load/loader.h"
 
 #include <ATen/ATen.h>
@@ -100,10 +100,8 @@ void expect_equal(const std::vector<Batch>& a, const std::vector<Batch>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     EXPECT_EQ(a[i].keys, b[i].keys) << i;
-    ASSERT_EQ(a[i].images[0].nbytes(), b[i].images[0].nbytes());
-    EXPECT_EQ(
-        std::memcmp(a[i].images[0].data_ptr(), b[i].images[0].data_ptr(), a[i].images[0].nbytes()),
-        0)
+    ASSERT_EQ(a[i].images.nbytes(), b[i].images.nbytes());
+    EXPECT_EQ(std::memcmp(a[i].images.data_ptr(), b[i].images.data_ptr(), a[i].images.nbytes()), 0)
         << i;
     EXPECT_TRUE(a[i].class_vectors.equal(b[i].class_vectors)) << i;
   }
@@ -142,10 +140,10 @@ TEST(Loader, ASampleLooksDifferentInEachEpochButNotInEvaluation) {
                                              {.epoch = 1, .indices = {0}}};
   Loader training(dataset, training_transforms(), in_turn(plans), true, options_with(2));
   const std::vector<Batch> seen = drain(&training);
-  EXPECT_FALSE(seen[0].images[0].equal(seen[1].images[0]));
+  EXPECT_FALSE(seen[0].images.equal(seen[1].images));
   Loader evaluation(dataset, training_transforms(), in_turn(plans), false, options_with(2));
   const std::vector<Batch> again = drain(&evaluation);
-  EXPECT_TRUE(again[0].images[0].equal(again[1].images[0]));
+  EXPECT_TRUE(again[0].images.equal(again[1].images));
 }
 
 TEST(Loader, DeliversPixelsAndLabelsOfTheKey) {
@@ -162,7 +160,7 @@ TEST(Loader, DeliversPixelsAndLabelsOfTheKey) {
       const std::string& key = batch.keys[static_cast<size_t>(slot)];
       EXPECT_TRUE(keys.insert(key).second) << key;
       const int number = std::stoi(key.substr(4));
-      const float* image = batch.images[0].data_ptr<float>() + slot * 3 * kSide * kSide;
+      const float* image = batch.images.data_ptr<float>() + slot * 3 * kSide * kSide;
       const cv::Mat expected = noise_image(number);
       for (int i = 0; i < kSide * kSide; ++i) {
         ASSERT_NEAR(image[i] * 255, expected.data[3 * i], 1e-3) << key;
@@ -226,7 +224,7 @@ TEST(Loader, MemoryIsUsedAgain) {
   };
   Loader loader(dataset, training_transforms(), plans, true, options_with(2));
   std::set<const void*> addresses;
-  for (int i = 0; i < 60; ++i) addresses.insert(loader.next()->images[0].data_ptr());
+  for (int i = 0; i < 60; ++i) addresses.insert(loader.next()->images.data_ptr());
   EXPECT_LE(addresses.size(), 5u);  // 3 in the queue, 1 with the consumer, 1 on its way
 }
 
@@ -290,8 +288,8 @@ TEST(Loader, ABadSampleIsReplacedInTrainingAndListedOnce) {
     // A bad slot holds the next good sample; after the last one the first.
     EXPECT_THAT(batch.keys, ElementsAre("img_000", "img_002", "img_002", "img_000"));
     EXPECT_EQ(batch.indices[1], dataset->find("img_002"));
-    EXPECT_TRUE(batch.images[0][1].equal(batch.images[0][2]));
-    EXPECT_TRUE(batch.images[0][3].equal(batch.images[0][0]));
+    EXPECT_TRUE(batch.images[1].equal(batch.images[2]));
+    EXPECT_TRUE(batch.images[3].equal(batch.images[0]));
     EXPECT_TRUE(batch.class_vectors[3].equal(batch.class_vectors[0]));
   }
   const std::vector<BadSample> bad = loader.bad_samples();
@@ -314,9 +312,9 @@ TEST(Loader, ABadSampleIsLeftOutInEvaluation) {
   const std::vector<Batch> batches = drain(&loader);
   ASSERT_EQ(batches.size(), 2u);  // of the second batch nothing is left
   EXPECT_THAT(batches[0].keys, ElementsAre("img_001"));
-  EXPECT_EQ(batches[0].images[0].size(0), 1);
+  EXPECT_EQ(batches[0].images.size(0), 1);
   EXPECT_EQ(batches[0].class_vectors[0][0].item<float>(), 1.0f);
-  EXPECT_NEAR(batches[0].images[0][0][0][0][0].item<float>() * 255, noise_image(1).data[0], 1e-3);
+  EXPECT_NEAR(batches[0].images[0][0][0][0].item<float>() * 255, noise_image(1).data[0], 1e-3);
   EXPECT_THAT(batches[1].keys, ElementsAre("img_004", "img_005"));
   EXPECT_EQ(loader.bad_samples().size(), 3u);
 }

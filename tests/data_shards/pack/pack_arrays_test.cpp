@@ -1,14 +1,14 @@
 // Packing of NumPy arrays. Fixtures: numpy 2.4.6 (make_arrays_fixture.py).
 #include <fstream>
 
-#include "data_shards/format/dataset.h"
 #include "data_shards/decode/decode.h"
+#include "data_shards/decode/mask.h"
+#include "data_shards/format/dataset.h"
 #include "data_shards/format/npy_format.h"
 #include "data_shards/format/npz_index.h"
-#include "data_shards/pack/pack.h"
-#include "data_shards/decode/mask.h"
-#include "data_shards/pack/pack_plan.h"
 #include "data_shards/format/sample_reader.h"
+#include "data_shards/pack/pack.h"
+#include "data_shards/pack/pack_plan.h"
 #include "data_shards/pack/verify.h"
 #include "tests/data_shards/pack_fixture.h"
 
@@ -24,7 +24,7 @@ fs::path fixture(const std::string& name) { return fs::path(PODIUM_TEST_DATA) / 
 
 PackOptions options_for(const TestFolder& folder, const fs::path& input) {
   PackOptions options;
-  options.layout = Layout::kNpy;
+  options.layout = "npy";
   options.input = input;
   options.output = folder / "out";
   options.is_overwrite = true;

@@ -1,9 +1,9 @@
 // Packing of pairs, class folders and masks.
 #include <set>
 
+#include "data_shards/decode/mask.h"
 #include "data_shards/format/dataset.h"
 #include "data_shards/pack/pack.h"
-#include "data_shards/decode/mask.h"
 #include "data_shards/plan/splits.h"
 #include "tests/data_shards/pack_fixture.h"
 
@@ -33,7 +33,8 @@ std::string member_bytes(const Dataset& dataset, int64_t index, const std::strin
   return "";
 }
 
-PackOptions options_for(const TestFolder& folder, Layout layout, const std::string& input) {
+PackOptions options_for(const TestFolder& folder, const std::string& layout,
+                        const std::string& input) {
   PackOptions options;
   options.layout = layout;
   options.input = folder / input;
@@ -51,7 +52,7 @@ TEST(PackPaired, BothImagesAndTheClassAreMembers) {
   write_text(folder / "in/train.csv",
              "img_path,upscale_img_path,label\n./lr/b0.png,./hr/b0.jpeg,Wren\n"
              "./lr/b1.png,./hr/b1.jpeg,Jay\n");
-  PackOptions options = options_for(folder, Layout::kPairedCsv, "in/train.csv");
+  PackOptions options = options_for(folder, "paired_csv", "in/train.csv");
   pack(options);
   const auto dataset = Dataset::open(options.output);
   EXPECT_EQ(dataset->task(), Task::kSingleLabel);
@@ -70,7 +71,7 @@ TEST(PackPaired, TestSetHasIdsAndNoLabels) {
   const TestFolder folder;
   write_image(folder / "in/t.png", 8, 8, 0);
   write_text(folder / "in/test.csv", "id,img_path\nTEST_00000,t.png\n");
-  PackOptions options = options_for(folder, Layout::kPairedCsv, "in/test.csv");
+  PackOptions options = options_for(folder, "paired_csv", "in/test.csv");
   pack(options);
   const auto dataset = Dataset::open(options.output);
   EXPECT_FALSE(dataset->has_labels());
@@ -82,7 +83,7 @@ TEST(PackPaired, TestSetHasIdsAndNoLabels) {
 TEST(PackPaired, WrongLabelsAndColumnsAreNamed) {
   const TestFolder folder;
   write_image(folder / "in/t.png", 8, 8, 0);
-  PackOptions options = options_for(folder, Layout::kPairedCsv, "in/train.csv");
+  PackOptions options = options_for(folder, "paired_csv", "in/train.csv");
   options.classes = {"Jay", "Wren"};
   write_text(options.input, "img_path,label\nt.png,Wrem\n");
   EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
@@ -107,7 +108,7 @@ TEST(PackPaired, RowsThatShareAnImageNeverComeApart) {
   write_image(folder / "in/hr/x.png", 16, 16, 200);
   write_image(folder / "in/lr/y.png", 8, 8, 201);
   write_text(folder / "in/train.csv", csv);
-  PackOptions options = options_for(folder, Layout::kPairedCsv, "in/train.csv");
+  PackOptions options = options_for(folder, "paired_csv", "in/train.csv");
   pack(options);
   const auto dataset = Dataset::open(options.output);
   EXPECT_EQ(dataset->sample(dataset->find("again")).group, "s3");
@@ -139,7 +140,7 @@ TEST(PackGroups, AColumnOfTheCsvNamesThem) {
   write_image(folder / "in/b.png", 8, 8, 1);
   write_text(folder / "in/train.csv",
              "img_id,img_path,scene,wet\na,a.png,north,1\nb,b.png,north,0\n");
-  PackOptions options = options_for(folder, Layout::kMultiLabelCsv, "in/train.csv");
+  PackOptions options = options_for(folder, "multilabel_csv", "in/train.csv");
   options.group_column = "scene";
   pack(options);
   const auto dataset = Dataset::open(options.output);
@@ -153,7 +154,7 @@ TEST(PackFolders, ClassesAreTheSortedFolders) {
   write_image(folder / "in/jay/1.JPG", 8, 8, 1);
   write_image(folder / "in/jay/0.png", 8, 8, 2);
   write_text(folder / "in/jay/.DS_Store", "x");
-  PackOptions options = options_for(folder, Layout::kClassFolders, "in");
+  PackOptions options = options_for(folder, "class_folders", "in");
   pack(options);
   const auto dataset = Dataset::open(options.output);
   EXPECT_THAT(dataset->classes(), ElementsAre("jay", "wren"));
@@ -168,7 +169,7 @@ TEST(PackFolders, FlatFolderIsATestSet) {
   const TestFolder folder;
   write_image(folder / "in/b.jpg", 8, 8, 0);
   write_image(folder / "in/a.jpg", 8, 8, 1);
-  PackOptions options = options_for(folder, Layout::kClassFolders, "in");
+  PackOptions options = options_for(folder, "class_folders", "in");
   pack(options);
   const auto dataset = Dataset::open(options.output);
   EXPECT_FALSE(dataset->has_labels());
@@ -179,7 +180,7 @@ TEST(PackFolders, EmptyClassAndStrayFilesAreNamed) {
   const TestFolder folder;
   write_image(folder / "in/jay/0.png", 8, 8, 2);
   fs::create_directories(folder / "in/wren");
-  PackOptions options = options_for(folder, Layout::kClassFolders, "in");
+  PackOptions options = options_for(folder, "class_folders", "in");
   EXPECT_THAT(message_of<DataError>([&] { pack(options); }),
               AllOf(HasSubstr("in/wren"), HasSubstr("class \"wren\" has no image")));
   write_text(folder / "in/wren/notes.txt", "x");
@@ -206,7 +207,7 @@ PackOptions write_mask_input(const TestFolder& folder, uint8_t value) {
   write_image(folder / "in/images/b.jpg", 10, 20, 1);
   write_mask(folder / "in/masks/a.png", mask_of(10, 20, value, 7));
   write_mask(folder / "in/masks/b.png", mask_of(10, 20, value, 0));
-  return options_for(folder, Layout::kImageMask, "in");
+  return options_for(folder, "image_mask", "in");
 }
 
 TEST(PackMasks, White255BecomesClassOne) {

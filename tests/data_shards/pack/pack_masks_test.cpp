@@ -3,11 +3,11 @@
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 
-#include "data_shards/pack/coco_mask.h"
-#include "data_shards/format/dataset.h"
-#include "data_shards/pack/pack.h"
 #include "data_shards/decode/mask.h"
+#include "data_shards/format/dataset.h"
 #include "data_shards/format/sample_reader.h"
+#include "data_shards/pack/coco_mask.h"
+#include "data_shards/pack/pack.h"
 #include "tests/data_shards/pack_fixture.h"
 
 namespace podium::data_shards {
@@ -45,7 +45,7 @@ PackOptions rle_options(const TestFolder& folder, const std::string& csv) {
   write_image(folder / "in/b.png", 2, 3, 2);
   write_text(folder / "in/train.csv", csv);
   PackOptions options;
-  options.layout = Layout::kRleCsv;
+  options.layout = "rle_csv";
   options.input = folder / "in/train.csv";
   options.output = folder / "out";
   options.num_threads = 2;
@@ -173,7 +173,7 @@ PackOptions coco_options(const TestFolder& folder, const json& root) {
   write_image(folder / "in/batch/1.png", 4, 6, 2);
   write_text(folder / "in/train.json", root.dump());
   PackOptions options;
-  options.layout = Layout::kCoco;
+  options.layout = "coco";
   options.input = folder / "in/train.json";
   options.output = folder / "out";
   options.is_overwrite = true;

@@ -2,9 +2,9 @@
 // each file format is packed. Fixtures: Pillow 13.0.0 (loader_data/make_loader_fixtures.py).
 #include "data_shards/pack/pack_rewrite.h"
 
-#include "data_shards/format/dataset.h"
 #include "data_shards/decode/decode.h"
 #include "data_shards/decode/exif.h"
+#include "data_shards/format/dataset.h"
 #include "data_shards/format/sample_reader.h"
 #include "data_shards/pack/verify.h"
 #include "tests/data_shards/loader_test_util.h"
@@ -20,7 +20,7 @@ using testing::HasSubstr;
 
 PackOptions folder_options(const TestFolder& folder) {
   PackOptions options;
-  options.layout = Layout::kClassFolders;
+  options.layout = "class_folders";
   options.input = folder / "in";
   options.output = folder / "out";
   options.is_overwrite = true;
@@ -198,7 +198,7 @@ TEST(PackRewrite, MaskIsResizedWithItsImage) {
   mask.colRange(6, 12).setTo(1);
   write_mask(folder / "in/masks/a.png", mask);
   PackOptions options = folder_options(folder);
-  options.layout = Layout::kImageMask;
+  options.layout = "image_mask";
   options.rewrite.max_side = 6;
   options.rewrite.decode = true;
   pack(options);

@@ -30,7 +30,7 @@ void write_tar(const fs::path& file,
 
 PackOptions options_for(const TestFolder& folder) {
   PackOptions options;
-  options.layout = Layout::kWebDataset;
+  options.layout = "webdataset";
   options.input = folder / "in";
   options.output = folder / "out";
   options.num_threads = 2;

@@ -98,7 +98,7 @@ TEST(Verify, MasksAreCounted) {
   mask.row(1).setTo(255);
   write_mask(folder / "in/masks/a.png", mask);
   PackOptions pack_options;
-  pack_options.layout = Layout::kImageMask;
+  pack_options.layout = "image_mask";
   pack_options.input = folder / "in";
   pack_options.output = folder / "out";
   pack(pack_options);
@@ -112,7 +112,7 @@ TEST(Verify, ImagesOfAnotherSetAreFound) {
   PackOptions options = write_multilabel_input(folder, 4);
   pack(options);
   PackOptions test = options;
-  test.layout = Layout::kClassFolders;
+  test.layout = "class_folders";
   test.input = folder / "test";
   test.output = folder / "packed_test";
   fs::create_directories(test.input);

@@ -15,6 +15,7 @@
 #include "data_shards/transform/augment_policy.h"
 #include "data_shards/transform/augment_quality.h"
 #include "data_shards/transform/transform_steps.h"
+#include "data_shards/transform/transform_table.h"
 #include "tests/data_shards/loader_test_util.h"
 
 namespace podium::data_shards {
@@ -257,16 +258,16 @@ TEST(Augment, TimmLevelsAreTimms) {
   }
 }
 
-// Every op of the registry with random choices: the size that it announces, the same draws for any
+// Every op of the table with random choices: the size that it announces, the same draws for any
 // image, and no change of the mask's classes.
 TEST(Augment, DrawsDoNotDependOnTheImageAndMasksKeepTheirClasses) {
-  for (const PartInfo& schema : transform_schemas()) {
+  for (const TransformRow& row : transform_table().rows()) {
     json given = json::object();
-    if (schema.parameters.find("size")) given["size"] = {20};
-    if (schema.parameters.find("sizes")) given["sizes"] = {20, 24};
-    if (schema.name == "affine") given["rotate_deg"] = {-40.0, 40.0};
-    if (schema.name == "normalize") continue;
-    const auto op = make_transform_op(make_op(schema.name, given));
+    if (row.parameters.find("size")) given["size"] = {20};
+    if (row.parameters.find("sizes")) given["sizes"] = {20, 24};
+    if (row.name == "affine") given["rotate_deg"] = {-40.0, 40.0};
+    if (row.name == "normalize") continue;
+    const auto op = make_transform_op(make_op(row.name, given));
     for (uint64_t number = 0; number < 40; ++number) {
       std::vector<uint64_t> next;
       for (const ImageSize& image : {ImageSize{27, 33}, ImageSize{90, 40}}) {
@@ -277,12 +278,12 @@ TEST(Augment, DrawsDoNotDependOnTheImageAndMasksKeepTheirClasses) {
         next.push_back(stream.next_u64());
         cv::Mat mask(image.height, image.width, CV_8UC1, cv::Scalar(3));
         const cv::Mat moved = apply_to_mask(mask, steps);
-        EXPECT_EQ((ImageSize{moved.rows, moved.cols}), size) << schema.name;
+        EXPECT_EQ((ImageSize{moved.rows, moved.cols}), size) << row.name;
         for (int i = 0; i < static_cast<int>(moved.total()); ++i) {
-          ASSERT_TRUE(moved.data[i] == 3 || moved.data[i] == kIgnoreIndex) << schema.name;
+          ASSERT_TRUE(moved.data[i] == 3 || moved.data[i] == kIgnoreIndex) << row.name;
         }
       }
-      EXPECT_EQ(next[0], next[1]) << schema.name;
+      EXPECT_EQ(next[0], next[1]) << row.name;
     }
   }
 }

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "data_shards/transform/transform_steps.h"
+#include "data_shards/transform/transform_table.h"
 #include "tests/data_shards/loader_test_util.h"
 
 namespace podium::data_shards {
@@ -104,7 +105,7 @@ TEST(Transforms, MaskFollowsResampling) {
       }
     }
     const std::vector<PartSpec> ops = {make_op("random_resized_crop", {{"size", {64, 80}}}),
-                                     make_op("hflip"), make_op("vflip")};
+                                       make_op("hflip"), make_op("vflip")};
     for (uint64_t number = 0; number < 10; ++number) {
       cv::Mat output_mask = mask.clone();
       const std::vector<float> values = run(ops, image, &output_mask, number);
@@ -360,13 +361,16 @@ TEST(Transforms, BadImagesAndMasksAreDataErrors) {
   }
 }
 
-TEST(Transforms, EverySchemaMakesAnOp) {
-  for (const PartInfo& schema : transform_schemas()) {
+TEST(Transforms, EveryRowMakesAnOpAndIsDescribed) {
+  for (const TransformRow& row : transform_table().rows()) {
     json given = json::object();
-    if (schema.parameters.find("size")) given["size"] = {8};
-    if (schema.parameters.find("sizes")) given["sizes"] = {8, 16};
-    EXPECT_NO_THROW(make_transform_op(make_op(schema.name, given))) << schema.name;
-    EXPECT_FALSE(schema.help.empty());
+    if (row.parameters.find("size")) given["size"] = {8};
+    if (row.parameters.find("sizes")) given["sizes"] = {8, 16};
+    EXPECT_NO_THROW(make_transform_op(make_op(row.name, given))) << row.name;
+    EXPECT_FALSE(row.help.empty()) << row.name;
+    for (const Field& field : row.parameters.fields()) {
+      EXPECT_FALSE(field.help.empty()) << row.name << " " << field.key;
+    }
   }
 }
 

@@ -16,7 +16,7 @@ namespace {
 StateDict fresh(const std::string& name, const std::string& head = "linear") {
   ModelOptions options;
   options.name = name;
-  options.head = head;
+  options.head.name = head;
   options.num_classes = 50;
   return state_dict(*make_model(options, 1));
 }

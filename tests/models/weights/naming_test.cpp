@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "models/flops.h"
-#include "models/weights/forward_file.h"
 #include "models/registry.h"
+#include "models/weights/forward_file.h"
 #include "models/weights/weights.h"
 #include "tests/message_of.h"
 
@@ -147,7 +147,7 @@ TEST(Cost, EqualsTheCountOfPyTorch) {
   EXPECT_EQ(count_cost(options_of("tresnet_m", 1000)).num_multiply_adds, 5736545792);
   EXPECT_EQ(count_cost(options_of("efficientnet_b0", 1000)).num_multiply_adds, 385814752);
   ModelOptions masks = options_of("vit_tiny_patch16_224", 7);
-  masks.head = "fpn";
+  masks.head.name = "fpn";
   EXPECT_EQ(count_cost(masks).num_multiply_adds, 5587493376);
 }
 
@@ -201,7 +201,7 @@ TEST_F(ForwardFile, WritesOutputsAndGradients) {
 TEST_F(ForwardFile, GradientsAroundABackboneHaveTheModelsNames) {
   options_.model = options_of("cvt_13");
   options_.model.naming = "transformers";
-  options_.model.head = "q2l";
+  options_.model.head.name = "q2l";
   const auto model = make_model(options_.model, 1);
   save_tensors(folder_ / "w", state_dict(*model));
   save_tensors(folder_ / "x",

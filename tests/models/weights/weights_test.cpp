@@ -10,8 +10,8 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "models/weights/naming.h"
 #include "models/registry.h"
+#include "models/weights/naming.h"
 #include "tests/message_of.h"
 
 namespace podium::models {
@@ -173,7 +173,7 @@ TEST(Weights, BackboneAloneFitsAModelAroundIt) {
     SCOPED_TRACE(name + " " + head);
     ModelOptions options;
     options.name = name;
-    options.head = head;
+    options.head.name = head;
     options.num_classes = 3;
     const auto model = make_model(options, 2);
     const StateDict before = copy_of(*model);
@@ -199,7 +199,7 @@ TEST(Weights, BackboneInAnotherNamingFitsAModelAroundIt) {
   options.name = "cvt_13";
   options.num_classes = 10;
   const auto plain = make_model(options, 1);
-  options.head = "q2l";
+  options.head.name = "q2l";
   options.num_classes = 3;
   const auto model = make_model(options, 2);
   const StateDict renamed = from_own_names("cvt_13", "transformers", copy_of(*plain));
@@ -211,7 +211,7 @@ TEST(Weights, BackboneInAnotherNamingFitsAModelAroundIt) {
 TEST(Weights, TablesOfPositionsInAnEncoderAreResized) {
   ModelOptions options;
   options.name = "vit_tiny_patch16_224";
-  options.head = "fpn";
+  options.head.name = "fpn";
   options.num_classes = 3;
   const StateDict weights = copy_of(*make_model(options, 1));
   options.image_size = 64;

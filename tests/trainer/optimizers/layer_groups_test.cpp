@@ -10,16 +10,16 @@
 
 #include "base/error.h"
 #include "base/safetensors_file.h"
-#include "models/layers/batch_norm.h"
 #include "models/interface/layer_numbers.h"
+#include "models/layers/batch_norm.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
 #include "tests/trainer/train_test_util.h"
 #include "trainer/optimizers/optimizer.h"
-#include "trainer/recipe/recipe_schema.h"
-#include "trainer/record/run_directory.h"
-#include "trainer/recipe/train_options.h"
 #include "trainer/recipe/model_setup.h"
+#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
 
 namespace podium::trainer {
@@ -39,7 +39,7 @@ std::shared_ptr<models::VisionModel> make(const std::string& name, const std::st
   models::ModelOptions options;
   options.name = name;
   options.num_classes = 5;
-  if (!head.empty()) options.head = head;
+  if (!head.empty()) options.head.name = head;
   return models::make_uninitialised_model(options);
 }
 

@@ -93,7 +93,7 @@ TEST_F(Predict, DataWithoutLabels) {
   for (int i = 0; i < 6; ++i) csv += fmt::format("img_{:04},images/img_{:04}.png\n", i, i);
   write_file_atomic(elsewhere.path() / "test.csv", csv);
   data_shards::PackOptions pack;
-  pack.layout = data_shards::Layout::kMultiLabelCsv;
+  pack.layout = "multilabel_csv";
   pack.input = elsewhere.path() / "test.csv";
   pack.output = elsewhere.path() / "test";
   data_shards::pack(pack);
@@ -140,7 +140,7 @@ TEST_F(Predict, OtherClassesAreRefused) {
                     "img_id,img_path,disc,triangle,square\na,images/disc/"
                     "img_0000.png,1,0,0\nb,images/disc/img_0003.png,0,1,1\n");
   data_shards::PackOptions pack;
-  pack.layout = data_shards::Layout::kMultiLabelCsv;
+  pack.layout = "multilabel_csv";
   pack.input = elsewhere.path() / "labels.csv";
   pack.output = elsewhere.path() / "swapped";
   data_shards::pack(pack);

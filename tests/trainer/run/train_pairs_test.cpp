@@ -28,7 +28,7 @@ class TrainPairs : public ::testing::Test {
     make_fold_file(data_, 3);
     options_ = quick_options(folder_.path(), data_, quick_recipe(kQuickTrain));
     options_.overrides = {"loss.name=cross_entropy", "train.micro_batch_size=4",
-                           "data.image_policy=random"};
+                          "data.image_policy=random"};
   }
 
   // Images of 32 px and the same at 64 px; a test set has the small ones only.
@@ -52,7 +52,7 @@ class TrainPairs : public ::testing::Test {
     }
     write_file_atomic(input / "pairs.csv", csv);
     data_shards::PackOptions options;
-    options.layout = data_shards::Layout::kPairedCsv;
+    options.layout = "paired_csv";
     options.input = input / "pairs.csv";
     options.output = folder_.path() / (name + "_packed");
     options.num_threads = 1;

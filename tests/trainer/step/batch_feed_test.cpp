@@ -33,7 +33,7 @@ std::function<std::optional<Batch>()> numbered_batches(int count) {
   return [count, i = 0]() mutable -> std::optional<Batch> {
     if (i == count) return std::nullopt;
     Batch batch;
-    batch.images = {at::full({1, 1, 1, 1}, 10.0f + static_cast<float>(i))};
+    batch.images = at::full({1, 1, 1, 1}, 10.0f + static_cast<float>(i));
     batch.class_indices = at::full({1}, int64_t{20} + i++, at::kLong);
     return batch;
   };
@@ -60,14 +60,14 @@ TEST(BatchFeed, CopiesOneAheadAndWaitsBeforeUse) {
 TEST(BatchFeed, OnACpuNothingIsReadAheadOrCopied) {
   int num_reads = 0;
   Batch batch;
-  batch.images = {at::full({1, 1, 1, 1}, 3.0f)};
+  batch.images = at::full({1, 1, 1, 1}, 3.0f);
   batch.masks = at::full({1, 1, 1}, int64_t{1}, at::kLong);
   BatchFeed feed([&]() -> std::optional<Batch> { return ++num_reads, batch; }, Task::kSegmentation,
                  at::kCPU, nullptr);
   const DeviceBatch first = feed.next();
   feed.prefetch();
   EXPECT_EQ(num_reads, 1);
-  EXPECT_TRUE(first.images.is_same(batch.images.front()));
+  EXPECT_TRUE(first.images.is_same(batch.images));
   EXPECT_TRUE(first.targets.is_same(batch.masks));
 }
 

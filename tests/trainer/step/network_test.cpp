@@ -82,7 +82,7 @@ struct Training {
     data_shards::Batch batch;
     batch.keys.resize(4);
     batch.indices = {0, 1, 2, 3};
-    batch.images = {torch::randn({4, 3, 8, 8})};
+    batch.images = torch::randn({4, 3, 8, 8});
     batch.class_indices = torch::randint(3, {4}, torch::kInt64);
     return batch;
   }

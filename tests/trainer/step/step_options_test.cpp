@@ -8,12 +8,12 @@
 #include "models/weights/weights.h"
 #include "tests/trainer/family_case.h"
 #include "tests/trainer/train_test_util.h"
-#include "trainer/record/run_directory.h"
-#include "trainer/step/train_loop.h"
-#include "trainer/recipe/train_options.h"
 #include "trainer/recipe/model_setup.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
+#include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
 namespace {
@@ -25,7 +25,7 @@ using Case = FamilyCase;
 
 std::shared_ptr<models::VisionModel> make(const Case& value) {
   models::ModelOptions options;
-  options.head_options.drop_rate = 0;
+  options.head = models::choose_head(value.head, {{"drop_rate", 0.0}});
   return testing::make(value, options);
 }
 

@@ -1,17 +1,21 @@
-// One line of the registry: a model's facts and how it is built. Each family lists its own in a
-// function `FAMILY_entries()` beside its layers; registry.cpp joins them. Read next: registry.h.
+// One row of the table of models: a model's facts and how it is built. Each family gives its rows
+// in a function beside its layers (../backbones/families.h). Read next: ../model_table.h.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "models/interface/vision_model.h"
+#include "base/recipe/schema.h"
+#include "models/interface/model_options.h"
+#include "models/layers/state_dict.h"
 
 namespace podium::models {
 
-using ModelBuilder = std::shared_ptr<VisionModel> (*)(const ModelOptions&);
+class VisionModel;
 
 // A published way to name (and sometimes to fuse) a model's parameters, besides the model's own.
 struct Naming {
@@ -26,12 +30,18 @@ struct Naming {
   StateDict (*gradients_from_own)(const StateDict&) = nullptr;
 };
 
-struct RegistryEntry {
-  ModelInfo info;
-  ModelBuilder build = nullptr;
-  std::vector<Naming> namings = {};  // the first is the model's own; empty: it has one
+// PartInfo's name is timm's where timm has the model: "resnet50".
+struct ModelRow : PartInfo {
+  std::string family;  // "resnet"
+  ModelTask task = ModelTask::kClassification;
+  int64_t image_size = 224;  // px, default input
+  std::array<float, 3> mean{0.485f, 0.456f, 0.406f};
+  std::array<float, 3> std{0.229f, 0.224f, 0.225f};
+  std::string naming;             // of the parameter names: "timm, torchvision"
+  std::vector<Naming> namings{};  // the first is the model's own; empty: it has one
+  std::shared_ptr<VisionModel> (*create)(const ModelOptions&) = nullptr;
 };
-using RegistryEntries = std::vector<RegistryEntry>;
+using ModelRows = std::vector<ModelRow>;
 
 // The row of a family's table whose member `name` is this one. Errors: InternalError for others.
 template <typename Rows>

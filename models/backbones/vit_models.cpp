@@ -1,4 +1,5 @@
 // The ViTs that timm has under these names.
+#include "models/backbones/families.h"
 #include "models/backbones/vit.h"
 #include "models/backbones/vit_naming.h"
 
@@ -89,23 +90,24 @@ bool has_imagenet_normalisation(const Row& row) {
 
 VitLayout vit_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
-RegistryEntries vit_entries() {
+ModelRows vit_models() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<Vit>(options, vit_layout(options.name));
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const Row& row : rows()) {
-    ModelInfo info;
-    info.name = row.name;
-    info.family = "vit";
-    info.image_size = row.layout.image_size;
-    info.naming = is_dinov2(row.layout) ? "timm, transformers, official" : "timm";
-    if (!has_imagenet_normalisation(row)) info.mean = info.std = {0.5f, 0.5f, 0.5f};
-    info.help = row.help;
-    entries.push_back(
-        {info, build, is_dinov2(row.layout) ? dinov2_namings() : std::vector<Naming>{}});
+    ModelRow model;
+    model.name = row.name;
+    model.family = "vit";
+    model.image_size = row.layout.image_size;
+    model.naming = is_dinov2(row.layout) ? "timm, transformers, official" : "timm";
+    if (!has_imagenet_normalisation(row)) model.mean = model.std = {0.5f, 0.5f, 0.5f};
+    model.help = row.help;
+    model.namings = is_dinov2(row.layout) ? dinov2_namings() : std::vector<Naming>{};
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

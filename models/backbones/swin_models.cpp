@@ -1,4 +1,5 @@
 // The Swins that timm has under these names.
+#include "models/backbones/families.h"
 #include "models/backbones/swin.h"
 #include "models/backbones/swin_naming.h"
 
@@ -73,21 +74,23 @@ const std::vector<Row>& rows() {
 
 SwinLayout swin_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
-RegistryEntries swin_entries() {
+ModelRows swin_models() {
   const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
     return std::make_shared<Swin>(options, swin_layout(options.name));
   };
-  RegistryEntries entries;
+  ModelRows models;
   for (const Row& row : rows()) {
-    ModelInfo info;
-    info.name = row.name;
-    info.family = row.layout.is_v2 ? "swin_v2" : "swin";
-    info.image_size = row.layout.image_size;
-    info.naming = "timm, official";
-    info.help = row.help;
-    entries.push_back({info, build, swin_namings()});
+    ModelRow model;
+    model.name = row.name;
+    model.family = row.layout.is_v2 ? "swin_v2" : "swin";
+    model.image_size = row.layout.image_size;
+    model.naming = "timm, official";
+    model.help = row.help;
+    model.namings = swin_namings();
+    model.create = build;
+    models.push_back(std::move(model));
   }
-  return entries;
+  return models;
 }
 
 }  // namespace podium::models

@@ -7,7 +7,7 @@
 #include "base/recipe/recipe.h"
 #include "base/recipe/schema.h"
 #include "data_shards/format/dataset.h"
-#include "data_shards/transform/mix.h"
+#include "data_shards/mix/mix.h"
 #include "data_shards/plan/sample_list.h"
 
 namespace podium::data_shards {
