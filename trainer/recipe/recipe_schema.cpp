@@ -8,12 +8,14 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "data_shards/plan/epoch_order.h"
 #include "data_shards/transform/mix_recipe.h"
 #include "data_shards/plan/repeat_sampling.h"
 #include "data_shards/transform/transforms.h"
 #include "models/heads/head.h"
 #include "models/registry.h"
+#include "trainer/losses/loss_table.h"
 
 namespace podium::trainer {
 namespace {
@@ -31,6 +33,13 @@ Json op_with_defaults(const std::vector<PartInfo>& ops, const std::string& name,
     if (op.name == name) return {{name, part_with_defaults(op, given).parameters}};
   }
   throw InternalError(fmt::format("no transform \"{}\"", name));
+}
+
+// "a", "a or b", "a, b or c".
+std::string alternatives(const std::vector<std::string>& names) {
+  if (names.size() < 2) return join(names, "");
+  const std::vector<std::string> first(names.begin(), names.end() - 1);
+  return join(first, ", ") + " or " + names.back();
 }
 
 std::vector<std::string> model_names() {
@@ -139,15 +148,8 @@ void add_model_keys(Schema& schema) {
 }
 
 void add_optimization_keys(Schema& schema) {
-  schema.add_string("loss.name", "bce",
-                    "multi-label: bce; single label: cross_entropy; masks: cross_entropy, "
-                    "iou_cross_entropy, or bce with two classes",
-                    list_losses());
-  schema.add_float("loss.label_smoothing", 0.0, "", 0, 1,
-                   "cross_entropy: share of the uniform target");
-  schema.add_float("loss.iou_weight", 0.4, "", 0, 1e6, "iou_cross_entropy: factor of 1 - IoU");
-  schema.add_float("loss.ce_weight", 0.6, "", 0, 1e6,
-                   "iou_cross_entropy: factor of the cross-entropy");
+  add_part_keys(&schema, "loss.name", "bce", "what training minimises; it must fit the data set",
+                "loss.", loss_table().parts());
 
   schema.add_string("optimizer.name", "adam", "update rule", list_optimizers());
   schema.add_float(
@@ -294,24 +296,15 @@ TrainSettings train_settings(const Recipe& recipe) {
   return settings;
 }
 
-LossOptions loss_options(const Recipe& recipe, Task task, int64_t num_classes) {
-  LossOptions options;
-  options.name = recipe.get_string("loss.name");
-  options.label_smoothing = recipe.get_float("loss.label_smoothing");
-  options.iou_weight = recipe.get_float("loss.iou_weight");
-  options.ce_weight = recipe.get_float("loss.ce_weight");
-  const bool is_bce = options.name == "bce";
-  const auto refuse = [&](const std::string& expected) {
+PartSpec loss_options(const Recipe& recipe, Task task, int64_t num_classes) {
+  const LossRow& row = loss_table().at(recipe.get_string("loss.name"));
+  if (!row.fits(task, num_classes)) {
     recipe.fail("loss.name",
-                fmt::format("\"{}\" does not fit a {} data set with {} classes; use {}",
-                            options.name, data_shards::task_name(task), num_classes, expected));
-  };
-  if (task == Task::kMultiLabel && !is_bce) refuse("bce");
-  if (task == Task::kSingleLabel && options.name != "cross_entropy") refuse("cross_entropy");
-  if (task == Task::kSegmentation && is_bce && num_classes != 2) {
-    refuse("cross_entropy or iou_cross_entropy");
+                fmt::format("\"{}\" does not fit a {} data set with {} classes; use {}", row.name,
+                            data_shards::task_name(task), num_classes,
+                            alternatives(losses_that_fit(task, num_classes))));
   }
-  return options;
+  return recipe.get_part("loss.", row);
 }
 
 OptimizerOptions optimizer_options(const Recipe& recipe) {

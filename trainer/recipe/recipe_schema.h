@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <string>
 
+#include "base/recipe/part.h"
 #include "base/recipe/recipe.h"
 #include "base/recipe/schema.h"
 #include "data_shards/format/task.h"
-#include "trainer/losses/loss.h"
 #include "trainer/optimizers/optimizer.h"
 #include "trainer/schedules/schedule.h"
 
@@ -51,9 +51,9 @@ struct TrainSettings {
 // Errors: RecipeError when logical_workers is no power of two.
 TrainSettings train_settings(const Recipe& recipe);
 
-// Errors: RecipeError "r.yaml:7: loss.name: ..." when the loss does not fit the task (and, for
-// masks, the number of classes).
-LossOptions loss_options(const Recipe& recipe, data_shards::Task task, int64_t num_classes);
+// The loss with its keys. Errors: RecipeError "r.yaml:7: loss.name: ..." when it does not fit the task
+// (and, for masks, the number of classes).
+PartSpec loss_options(const Recipe& recipe, data_shards::Task task, int64_t num_classes);
 OptimizerOptions optimizer_options(const Recipe& recipe);
 ScheduleOptions schedule_options(const Recipe& recipe, int64_t steps_per_epoch);
 

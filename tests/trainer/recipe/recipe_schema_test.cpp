@@ -73,7 +73,7 @@ TEST(RecipeSchema, LossMustFitTheTask) {
   EXPECT_THAT(message_of<RecipeError>([&] { loss_options(bce, Task::kSegmentation, 3); }),
               HasSubstr("3 classes"));
   const Recipe iou = recipe_of("loss: {name: iou_cross_entropy}");
-  EXPECT_EQ(loss_options(iou, Task::kSegmentation, 3).iou_weight, 0.4);
+  EXPECT_EQ(loss_options(iou, Task::kSegmentation, 3).get_float("iou_weight"), 0.4);
   EXPECT_THAT(message_of<RecipeError>([&] { loss_options(iou, Task::kMultiLabel, 3); }), HasSubstr("use bce"));
   EXPECT_THAT(message_of<RecipeError>([&] { loss_options(iou, Task::kSingleLabel, 3); }),
               HasSubstr("use cross_entropy"));
