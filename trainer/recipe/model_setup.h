@@ -8,7 +8,7 @@
 
 #include "base/recipe/recipe.h"
 #include "models/interface/vision_model.h"
-#include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/parameter_groups.h"
 #include "trainer/recipe/class_info.h"
 #include "trainer/recipe/recipe_schema.h"
 

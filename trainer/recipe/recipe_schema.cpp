@@ -16,6 +16,7 @@
 #include "models/heads/head.h"
 #include "models/registry.h"
 #include "trainer/losses/loss_table.h"
+#include "trainer/optimizers/optimizer_table.h"
 
 namespace podium::trainer {
 namespace {
@@ -151,15 +152,11 @@ void add_optimization_keys(Schema& schema) {
   add_part_keys(&schema, "loss.name", "bce", "what training minimises; it must fit the data set",
                 "loss.", loss_table().parts());
 
-  schema.add_string("optimizer.name", "adam", "update rule", list_optimizers());
+  add_part_keys(&schema, "optimizer.name", "adam", "update rule", "optimizer.",
+                optimizer_table().parts());
   schema.add_float(
       "optimizer.lr", 3e-4, "per step", 0, 1e30,
       "base learning rate, for the global batch size of this recipe (no scaling rule)");
-  schema.add_float("optimizer.momentum", 0.9, "", 0, 1, "sgd: momentum");
-  schema.add_bool("optimizer.nesterov", false, "sgd: Nesterov's momentum");
-  schema.add_float("optimizer.beta1", 0.9, "", 0, 1, "adam, adamw: decay of the mean of gradients");
-  schema.add_float("optimizer.beta2", 0.999, "", 0, 1, "adam, adamw: decay of the mean of squares");
-  schema.add_float("optimizer.eps", 1e-8, "", 0, 1, "adam, adamw: added to the denominator");
   schema.add_float("optimizer.weight_decay", 0.0, "", 0, 1e3,
                    "decoupled in adamw, added to the gradient in sgd and adam");
   schema.add_bool("optimizer.no_decay_for_norms_and_biases", true,
@@ -307,16 +304,8 @@ PartSpec loss_options(const Recipe& recipe, Task task, int64_t num_classes) {
   return recipe.get_part("loss.", row);
 }
 
-OptimizerOptions optimizer_options(const Recipe& recipe) {
-  OptimizerOptions options;
-  options.name = recipe.get_string("optimizer.name");
-  options.momentum = recipe.get_float("optimizer.momentum");
-  options.is_nesterov = recipe.get_bool("optimizer.nesterov");
-  options.beta1 = recipe.get_float("optimizer.beta1");
-  options.beta2 = recipe.get_float("optimizer.beta2");
-  options.eps = recipe.get_float("optimizer.eps");
-  options.weight_decay = recipe.get_float("optimizer.weight_decay");
-  return options;
+PartSpec optimizer_options(const Recipe& recipe) {
+  return recipe.get_part("optimizer.", optimizer_table().at(recipe.get_string("optimizer.name")));
 }
 
 ScheduleOptions schedule_options(const Recipe& recipe, int64_t steps_per_epoch) {

@@ -9,7 +9,6 @@
 #include "base/recipe/recipe.h"
 #include "base/recipe/schema.h"
 #include "data_shards/format/task.h"
-#include "trainer/optimizers/optimizer.h"
 #include "trainer/schedules/schedule.h"
 
 namespace podium::trainer {
@@ -54,7 +53,8 @@ TrainSettings train_settings(const Recipe& recipe);
 // The loss with its keys. Errors: RecipeError "r.yaml:7: loss.name: ..." when it does not fit the task
 // (and, for masks, the number of classes).
 PartSpec loss_options(const Recipe& recipe, data_shards::Task task, int64_t num_classes);
-OptimizerOptions optimizer_options(const Recipe& recipe);
+// The optimizer with its keys.
+PartSpec optimizer_options(const Recipe& recipe);
 ScheduleOptions schedule_options(const Recipe& recipe, int64_t steps_per_epoch);
 
 }  // namespace podium::trainer

@@ -84,7 +84,7 @@ Trainee make_trainee(const Recipe& recipe, const TrainSettings& settings, const 
   run.model->to(communicator.device());
   configure_model(settings, *run.model);
   run.loss = make_loss(loss_options(recipe, info.task, info.num_classes()));
-  const OptimizerOptions optimizer = optimizer_options(recipe);
+  const PartSpec optimizer = optimizer_options(recipe);
   const auto groups = make_parameter_groups(*run.model, group_options(recipe, *run.model));
   const std::string note = training_note(*run.model, groups);
   if (!note.empty() && communicator.rank() == 0) log_info("{}", note);

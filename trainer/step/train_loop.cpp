@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "models/weights/weights.h"
+#include "trainer/optimizers/clip_grad_norm.h"
 
 namespace podium::trainer {
 

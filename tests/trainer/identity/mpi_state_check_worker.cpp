@@ -9,7 +9,8 @@
 
 #include "base/error.h"
 #include "models/registry.h"
-#include "trainer/record/state_digest.h"
+#include "trainer/optimizers/optimizer_table.h"
+include "trainer/record/state_digest.h"
 #include "distributed/world/world.h"
 #include "trainer/run/state_check.h"
 #include "trainer/step/run_position.h"
@@ -39,7 +40,8 @@ void run(const std::string& mode) {
   model.name = "color_histogram";
   model.num_classes = 3;
   run.model = models::make_model(model, /*seed=*/1);
-  run.optimizer = make_optimizer({.name = "adam"}, make_parameter_groups(*run.model, {}));
+  run.optimizer = make_optimizer(part_with_defaults(optimizer_table().at("adam")),
+                                 make_parameter_groups(*run.model, {}));
   run.ema = std::make_unique<Ema>(*run.model, 0.9);
 
   Steps steps;

@@ -15,7 +15,7 @@
 #include "models/registry.h"
 #include "models/weights/weights.h"
 #include "tests/trainer/train_test_util.h"
-#include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/parameter_groups.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/recipe/train_options.h"
