@@ -17,6 +17,7 @@
 #include "models/registry.h"
 #include "trainer/losses/loss_table.h"
 #include "trainer/optimizers/optimizer_table.h"
+#include "trainer/schedules/schedule_table.h"
 
 namespace podium::trainer {
 namespace {
@@ -175,13 +176,12 @@ void add_optimization_keys(Schema& schema) {
                     "beit: to the head",
                     {"timm", "beit"});
 
-  schema.add_string("schedule.name", "constant", "learning rate over the run", list_schedules());
+  add_part_keys(&schema, "schedule.name", "constant", "learning rate over the run", "schedule.",
+                schedule_table().parts());
   schema.add_float("schedule.warmup_epochs", 0.0, "epochs", 0, kMaxCount,
                    "linear rise from warmup_lr to optimizer.lr at the start");
   schema.add_float("schedule.warmup_lr", 0.0, "per step", 0, 1e30,
                    "learning rate of the first step of a warm-up");
-  schema.add_float("schedule.min_lr", 0.0, "per step", 0, 1e30,
-                   "learning rate at the end of a cosine");
 }
 
 void add_run_keys(Schema& schema) {
@@ -310,9 +310,9 @@ PartSpec optimizer_options(const Recipe& recipe) {
 
 ScheduleOptions schedule_options(const Recipe& recipe, int64_t steps_per_epoch) {
   ScheduleOptions options;
-  options.name = recipe.get_string("schedule.name");
+  options.schedule =
+      recipe.get_part("schedule.", schedule_table().at(recipe.get_string("schedule.name")));
   options.base_lr = recipe.get_float("optimizer.lr");
-  options.min_lr = recipe.get_float("schedule.min_lr");
   options.warmup_lr = recipe.get_float("schedule.warmup_lr");
   options.total_steps = recipe.get_int("train.epochs") * steps_per_epoch;
   options.warmup_steps = std::llround(recipe.get_float("schedule.warmup_epochs") *

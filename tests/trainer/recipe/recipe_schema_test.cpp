@@ -85,7 +85,7 @@ TEST(RecipeSchema, WarmupIsCountedInStepsAndMustEndWithinTheRun) {
   const ScheduleOptions options = schedule_options(recipe, 10);
   EXPECT_EQ(options.total_steps, 40);
   EXPECT_EQ(options.warmup_steps, 5);
-  EXPECT_EQ(options.min_lr, 1e-6);
+  EXPECT_EQ(options.schedule.get_float("min_lr"), 1e-6);
   EXPECT_THAT(message_of<RecipeError>([] {
                 schedule_options(recipe_of("train: {epochs: 4}\nschedule: {warmup_epochs: 5}"), 10);
               }),
