@@ -5,6 +5,7 @@ namespace podium::trainer {
 // Each in the file of its name.
 double constant_rate(const PartSpec& schedule, double base_lr, double share);
 double cosine_rate(const PartSpec& schedule, double base_lr, double share);
+double polynomial_rate(const PartSpec& schedule, double base_lr, double share);
 
 namespace {
 
@@ -24,6 +25,11 @@ const Table<ScheduleRow>& schedule_table() {
             .help = "from optimizer.lr to min_lr along half a cosine",
             .parameters = end_keys()},
            cosine_rate},
+          {{.name = "polynomial",
+            .help = "from optimizer.lr to min_lr as a power of the share that is left",
+            .parameters = end_keys().add_float("power", 1.0, "", 0, 100, "1: a straight line"),
+            .since = "0.2"},
+           polynomial_rate},
       });
   return table;
 }

@@ -136,6 +136,10 @@ def schedules():
     result.append({'source': 'timm CosineLRScheduler', 'options': warm, 'lr': trace(
         lambda o: timm.scheduler.CosineLRScheduler(o, t_initial=20, lr_min=1e-3, warmup_t=5, warmup_lr_init=1e-4,
                                                    warmup_prefix=True), 25)})
+    for power in (0.9, 2.0):
+        polynomial = dict(base, name='polynomial', min_lr=0.0, power=power, total_steps=8)
+        result.append({'source': 'torch PolynomialLR', 'options': polynomial, 'lr': trace(
+            lambda o: torch.optim.lr_scheduler.PolynomialLR(o, total_iters=8, power=power), 10)})
     constant = dict(name='constant', base_lr=0.1, min_lr=0.0, warmup_steps=4, warmup_lr=0.02, total_steps=10)
     result.append({'source': 'torch LinearLR', 'options': constant, 'lr': trace(
         lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=0.2, total_iters=4), 10)})

@@ -48,6 +48,19 @@ TEST(Schedule, EndsAtTheMinimumAndStaysThere) {
   EXPECT_EQ(learning_rate(options, 10), options.base_lr);
 }
 
+// Half way at power 2 a quarter of the way down is left.
+TEST(Schedule, PolynomialFallsToItsMinimum) {
+  ScheduleOptions options;
+  options.schedule = schedule_of("polynomial", {{"min_lr", 0.2}, {"power", 2.0}});
+  options.base_lr = 1.0;
+  options.warmup_steps = 4;
+  options.total_steps = 14;
+  EXPECT_DOUBLE_EQ(learning_rate(options, 4), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 9), 0.4);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 14), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 20), 0.2);
+}
+
 TEST(Schedule, UnknownNameNamesTheNearest) {
   ScheduleOptions options;
   options.schedule.name = "cosin";
