@@ -9,6 +9,7 @@ using data_shards::Task;
 // Each in the file of its name.
 std::unique_ptr<Loss> make_bce(const PartSpec& loss);
 std::unique_ptr<Loss> make_cross_entropy(const PartSpec& loss);
+std::unique_ptr<Loss> make_focal(const PartSpec& loss);
 std::unique_ptr<Loss> make_iou_cross_entropy(const PartSpec& loss);
 
 const Table<LossRow>& loss_table() {
@@ -40,6 +41,19 @@ const Table<LossRow>& loss_table() {
            MaskLogits::kPerClass,
            Activation::kSoftmax,
            make_iou_cross_entropy},
+          {{.name = "focal",
+            .help = "binary cross-entropy that counts what is predicted well less: multi-label; "
+                    "masks of two classes, with one logit",
+            .parameters =
+                Schema()
+                    .add_float("gamma", 2.0, "", 0, 100, "power of what the prediction misses")
+                    .add_float("alpha", 0.25, "", 0, 1,
+                               "weight of positive labels; negative ones weigh 1 - alpha"),
+            .since = "0.2"},
+           {Task::kMultiLabel, Task::kSegmentation},
+           MaskLogits::kForeground,
+           Activation::kSigmoid,
+           make_focal},
       });
   return table;
 }

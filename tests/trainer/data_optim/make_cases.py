@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes cases.json: inputs and the values that torch, timm and segmentation_models_pytorch give for them.
+"""Writes cases.json: inputs and the values that torch, torchvision, timm and segmentation_models_pytorch give for them.
 
-    pip install torch==2.11.0 timm==1.0.31 segmentation-models-pytorch==0.6.0
+    pip install torch==2.11.0 torchvision==0.26.0 timm==1.0.31 segmentation-models-pytorch==0.6.0
     python make_cases.py
 
 losses      name, options, logits and targets (flat, with shapes), value and gradient, in float64
@@ -21,6 +21,8 @@ import timm.scheduler
 import timm.utils
 import torch
 import torch.nn.functional as F
+import torchvision
+from torchvision.ops import sigmoid_focal_loss
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -59,6 +61,11 @@ def losses():
     ym[0, 0] = 255
     km = ym != 255
     case('bce', {}, xm, ym, lambda v: F.binary_cross_entropy_with_logits(v[:, 0][km], ym[km].double()))
+    for options in ({'gamma': 2.0, 'alpha': 0.25}, {'gamma': 0.5, 'alpha': 0.75}):
+        case('focal', options, x, y, lambda v: sigmoid_focal_loss(v, y, reduction='mean', **options))
+    case('focal', {}, x, soft, lambda v: sigmoid_focal_loss(v, soft, reduction='mean'))
+    case('focal', {}, x, unknown, lambda v: sigmoid_focal_loss(v[keep], y[keep], reduction='mean'))
+    case('focal', {}, xm, ym, lambda v: sigmoid_focal_loss(v[:, 0][km], ym[km].double(), reduction='mean'))
     cls = randint(5, (4,), 6)
     case('cross_entropy', {}, x, cls, lambda v: F.cross_entropy(v, cls))
     case('cross_entropy', {'label_smoothing': 0.1}, x, cls, lambda v: timm.loss.LabelSmoothingCrossEntropy(0.1)(v, cls))
@@ -165,7 +172,7 @@ def ema():
 
 
 def main():
-    versions = {m.__name__: m.__version__ for m in (torch, timm, smp)}
+    versions = {m.__name__: m.__version__ for m in (torch, torchvision, timm, smp)}
     cases = {'versions': versions, 'losses': losses(), 'optimizers': optimizers(), 'schedules': schedules(), 'ema': ema()}
     with open(f'{HERE}/cases.json', 'w') as file:
         json.dump(cases, file)

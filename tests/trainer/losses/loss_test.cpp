@@ -1,4 +1,4 @@
-// Proves that losses and their gradients equal torch 2.11.0, timm 1.0.31 and
+// Proves that losses and their gradients equal torch 2.11.0, torchvision 0.26.0, timm 1.0.31 and
 // segmentation_models_pytorch 0.6.0 (cases.json, float64, 1e-12), that gradients agree with finite
 // differences, and that wrong shapes are refused.
 #include "trainer/losses/loss.h"
