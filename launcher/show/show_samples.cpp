@@ -15,6 +15,7 @@
 #include "data_shards/plan/sampler.h"
 #include "launcher/show/show_grid.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/recipe/train_options.h"
 #include "trainer/recipe/data_setup.h"
 

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "models/registry.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/optimization_keys.h"
 
 namespace podium::trainer {
 

@@ -10,7 +10,7 @@
 #include "models/interface/vision_model.h"
 #include "trainer/optimizers/parameter_groups.h"
 #include "trainer/recipe/class_info.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 
 namespace podium::trainer {
 

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "models/weights/weights.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "distributed/agreement.h"
 #include "trainer/record/metrics_text.h"
 #include "trainer/step/run_position.h"

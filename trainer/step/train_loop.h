@@ -18,7 +18,7 @@
 #include "trainer/losses/loss.h"
 #include "trainer/step/loss_scaler.h"
 #include "trainer/optimizers/optimizer.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/schedules/schedule.h"
 #include "trainer/step/norm_reducer.h"
 #include "trainer/step/run_position.h"

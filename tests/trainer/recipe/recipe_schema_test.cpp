@@ -1,5 +1,7 @@
 // The training recipe: defaults resolve, and values that do not fit are refused with their place.
+#include "trainer/recipe/optimization_keys.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

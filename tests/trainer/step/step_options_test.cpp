@@ -12,7 +12,7 @@
 #include "trainer/step/train_loop.h"
 #include "trainer/recipe/train_options.h"
 #include "trainer/recipe/model_setup.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/run/train.h"
 
 namespace podium::trainer {
