@@ -28,6 +28,7 @@
 #include "models/weights/weights.h"
 #include "distributed/device_module.h"
 #include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/optimizer_table.h"
 #include "trainer/recipe/process_setup.h"
 #include "trainer/run/train.h"
 #include "distributed/world/load_device_module.h"
@@ -96,7 +97,7 @@ class Bench {
     if (!is_training_) return;
     norms_ = models::find_batch_norms(*model_);
     optimizer_ = trainer::make_optimizer(
-        {.name = "adamw"},
+        part_with_defaults(trainer::optimizer_table().at("adamw")),
         trainer::make_parameter_groups(
             *model_, {.weight_decay = 0.05, .no_decay_for_norms_and_biases = false}));
   }

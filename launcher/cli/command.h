@@ -20,6 +20,8 @@ struct FlagUse {
   std::optional<std::string> default_value = {};
   std::string default_text = {};  // shown instead of the value: "by cores and workers"
   std::vector<std::string> choices = {};
+  // Of a flag that may stand without a value: what it then is.
+  std::optional<std::string> value_alone = {};
 };
 
 // Flags that belong together under a heading of the help text.

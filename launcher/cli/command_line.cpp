@@ -108,6 +108,8 @@ void Parser::take_flag(const std::string& word) {
   }
   if (has_value) {
     value = word.substr(equals + 1);
+  } else if (use->value_alone) {
+    value = *use->value_alone;
   } else if (type_of(use->name) != "bool") {
     value = value_after(name);
   }

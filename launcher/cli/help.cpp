@@ -48,7 +48,8 @@ std::string flag_help(const FlagUse& use) {
   gflags::GetCommandLineFlagInfo(use.name.c_str(), &info);
   const std::string name = value_name(info.type);
   const std::string choices = join(use.choices, "|");
-  const std::string value = name.empty() ? "" : "=" + (choices.empty() ? name : choices);
+  std::string value = name.empty() ? "" : "=" + (choices.empty() ? name : choices);
+  if (use.value_alone) value = "[" + value + "]";
   std::string fact = use.default_text;
   if (fact.empty()) fact = use.default_value.value_or(default_of(info));
   const std::string note = use.is_required ? " (required)"

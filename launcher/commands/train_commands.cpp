@@ -5,16 +5,16 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/process/exit_record.h"
 #include "base/recipe/schema_text.h"
 #include "base/text.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
-#include "base/process/exit_record.h"
-#include "trainer/run/train.h"
-#include "trainer/recipe/train_options.h"
+#include "launcher/commands/commands.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_options.h"
 #include "trainer/run/predict.h"
+#include "trainer/run/train.h"
 
 namespace podium::launcher {
 namespace {
@@ -44,11 +44,24 @@ FlagUse stage_flag() {
           .default_text = "none: read from --data"};
 }
 
-void run_train(const Invocation& invocation) {
-  if (FLAGS_help_recipe) {
-    fmt::print("{}", help_text(trainer::recipe_schema()));
+void print_recipe_help() {
+  if (!FLAGS_markdown) {
+    fmt::print("{}", help_text(trainer::recipe_schema(), FLAGS_help_recipe));
     return;
   }
+  if (!FLAGS_help_recipe.empty()) {
+    throw UsageError(fmt::format(
+        "train: --markdown writes all keys; give --help_recipe without \"{}\"", FLAGS_help_recipe));
+  }
+  fmt::print("{}", markdown_text(trainer::recipe_schema()));
+}
+
+void run_train(const Invocation& invocation) {
+  if (invocation.has("help_recipe")) {
+    print_recipe_help();
+    return;
+  }
+  if (FLAGS_markdown) throw UsageError("train: --markdown needs --help_recipe");
   if (invocation.has("fold") && FLAGS_folds.empty()) {
     throw UsageError("train: --fold needs --folds; make the file by podium split");
   }
@@ -66,8 +79,8 @@ void run_train(const Invocation& invocation) {
   options.stage = FLAGS_stage;
   options.is_fastest = FLAGS_fastest;
   if (!(FLAGS_bucket_mb > 0 && FLAGS_bucket_mb <= 1e6)) {
-    throw UsageError(fmt::format("train: --bucket_mb={}: expected a number above 0, at most 1000000",
-                                 FLAGS_bucket_mb));
+    throw UsageError(fmt::format(
+        "train: --bucket_mb={}: expected a number above 0, at most 1000000", FLAGS_bucket_mb));
   }
   options.bucket_bytes = std::llround(FLAGS_bucket_mb * 1024 * 1024);
   options.skip_bad_samples = FLAGS_on_bad_sample == "skip";
@@ -140,7 +153,13 @@ Command train_command() {
                       "speed and memory, no bits."},
              on_bad_sample_flag(),
              timeout_flag()}},
-           {"help", {{.name = "help_recipe", .help = "Print every key of a recipe, and end."}}}},
+           {"help",
+            {{.name = "help_recipe",
+              .help = "Print every key of a recipe, and end; with a value only that key "
+                      "(optimizer.lr), section (optimizer) or transform (cutout).",
+              .value_alone = ""},
+             {.name = "markdown",
+              .help = "With --help_recipe: print the tables of docs/recipes.md."}}}},
       .examples =
           {"podium train --recipe=recipes/s5_quick.yaml --data=shards/train --folds=folds.json "
            "--fold=0 --run_dir=runs/a --set optimizer.lr=1e-4"},

@@ -16,6 +16,7 @@
 #include "launcher/show/show_grid.h"
 #include "trainer/recipe/data_setup.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/recipe/train_options.h"
 
 namespace podium::launcher {

@@ -1,5 +1,5 @@
 // The place of each parameter between input and output, for learning rates that fall from layer to
-// layer. Read next: vision_model.h (LayerPatterns), trainer/optimizers/optimizer.h.
+// layer. Read next: vision_model.h (LayerPatterns), trainer/optimizers/parameter_groups.h.
 #pragma once
 
 #include <cstdint>

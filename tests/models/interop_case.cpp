@@ -13,6 +13,7 @@
 #include "parity_fixture.h"
 #include "tests/e2e/podium_fixture.h"
 #include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/optimizer_table.h"
 
 namespace podium::models::testing {
 namespace {
@@ -124,11 +125,9 @@ void compare_forward(const Folder& folder) {
 // One step of one logical worker, as trainer/ takes it.
 void step(VisionModel& model, const StateDict& data) {
   model.train();
-  trainer::OptimizerOptions options;
-  options.weight_decay = kWeightDecay;
-  options.eps = kEps;
   const auto optimizer = trainer::make_optimizer(
-      options, trainer::make_parameter_groups(model, {.weight_decay = kWeightDecay}));
+      part_with_defaults(trainer::optimizer_table().at("adamw"), {{"eps", kEps}}),
+      trainer::make_parameter_groups(model, {.weight_decay = kWeightDecay}));
   const torch::Tensor logits = model.forward(data.at("input").to(torch::kFloat64)).logits;
   at::binary_cross_entropy_with_logits(logits, data.at("target")).backward();
   optimizer->step(kLearningRate);

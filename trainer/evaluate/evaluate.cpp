@@ -183,10 +183,9 @@ std::vector<data_shards::BadSample> gather_bad_samples(
 }
 
 torch::Tensor probabilities_of(const torch::Tensor& logits, const ClassInfo& info) {
-  if (info.task == Task::kMultiLabel) return torch::sigmoid(logits);
-  if (!info.is_binary_mask) return torch::softmax(logits, 1);
-  const torch::Tensor foreground = torch::sigmoid(logits);
-  return torch::cat({1.0 - foreground, foreground}, 1);
+  if (info.activation == Activation::kSoftmax) return torch::softmax(logits, 1);
+  const torch::Tensor positive = torch::sigmoid(logits);
+  return info.is_binary_mask ? torch::cat({1.0 - positive, positive}, 1) : positive;
 }
 
 }  // namespace podium::trainer

@@ -4,12 +4,17 @@
 #include <fmt/format.h>
 
 #include "models/registry.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/optimization_keys.h"
 
 namespace podium::trainer {
 
 using data_shards::Dataset;
 using data_shards::Task;
+
+void ClassInfo::set_loss(const LossRow& loss) {
+  is_binary_mask = task == Task::kSegmentation && loss.mask_logits == MaskLogits::kForeground;
+  activation = loss.activation;
+}
 
 ClassInfo class_info(const Recipe& recipe, const Dataset& dataset) {
   ClassInfo info;
@@ -17,8 +22,7 @@ ClassInfo class_info(const Recipe& recipe, const Dataset& dataset) {
   info.classes = dataset.classes();
   info.class_hash = dataset.class_hash();
   const bool is_segmentation = info.task == Task::kSegmentation;
-  const LossOptions loss = loss_options(recipe, info.task, info.num_classes());
-  info.is_binary_mask = is_segmentation && loss.name == "bce";
+  info.set_loss(loss_table().at(loss_options(recipe, info.task, info.num_classes()).name));
   const std::string name = recipe.get_string("model.name"), head = recipe.get_string("model.head");
   if ((models::find_task(name, head) == models::ModelTask::kSegmentation) != is_segmentation) {
     recipe.fail(

@@ -7,6 +7,7 @@
 
 #include "base/recipe/recipe.h"
 #include "data_shards/format/dataset.h"
+#include "trainer/losses/loss_table.h"
 
 namespace podium::trainer {
 
@@ -15,10 +16,13 @@ struct ClassInfo {
   data_shards::Task task = data_shards::Task::kMultiLabel;
   std::vector<std::string> classes;  // (K)
   std::string class_hash;
-  bool is_binary_mask = false;  // masks of two classes with one logit (bce)
+  bool is_binary_mask = false;  // masks of two classes with one logit
+  Activation activation = Activation::kSigmoid;
 
   int64_t num_classes() const { return static_cast<int64_t>(classes.size()); }
   int64_t num_logits() const { return is_binary_mask ? 1 : num_classes(); }
+  // Requires: the task is known.
+  void set_loss(const LossRow& loss);
 };
 
 // Errors: RecipeError when model.name or loss.name does not fit the task.

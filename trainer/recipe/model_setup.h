@@ -8,9 +8,9 @@
 
 #include "base/recipe/recipe.h"
 #include "models/interface/vision_model.h"
-#include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/parameter_groups.h"
 #include "trainer/recipe/class_info.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 
 namespace podium::trainer {
 

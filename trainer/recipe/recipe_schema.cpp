@@ -1,11 +1,7 @@
-// Every key of a training recipe: type, default, unit, range and help. The defaults are those of a
-// ResNet-50 baseline.
+// The keys of data and model, and all together. The defaults are those of a ResNet-50 baseline.
 #include "trainer/recipe/recipe_schema.h"
 
 #include <fmt/format.h>
-
-#include <bit>
-#include <cmath>
 
 #include "base/error.h"
 #include "data_shards/mix/mix_recipe.h"
@@ -14,12 +10,13 @@
 #include "data_shards/transform/transform_table.h"
 #include "models/heads/head_table.h"
 #include "models/model_table.h"
+#include "trainer/recipe/optimization_keys.h"
+#include "trainer/recipe/train_settings.h"
 
 namespace podium::trainer {
 namespace {
 
 using Json = nlohmann::json;
-using data_shards::Task;
 
 constexpr double kMaxCount = 1e9;
 constexpr double kMaxSeed = 9007199254740992.0;  // 2^53: exact in every JSON reader
@@ -123,105 +120,6 @@ void add_model_keys(Schema& schema) {
   schema.add(frozen);
 }
 
-void add_optimization_keys(Schema& schema) {
-  schema.add_string("loss.name", "bce",
-                    "multi-label: bce; single label: cross_entropy; masks: cross_entropy, "
-                    "iou_cross_entropy, or bce with two classes",
-                    list_losses());
-  schema.add_float("loss.label_smoothing", 0.0, "", 0, 1,
-                   "cross_entropy: share of the uniform target");
-  schema.add_float("loss.iou_weight", 0.4, "", 0, 1e6, "iou_cross_entropy: factor of 1 - IoU");
-  schema.add_float("loss.ce_weight", 0.6, "", 0, 1e6,
-                   "iou_cross_entropy: factor of the cross-entropy");
-
-  schema.add_string("optimizer.name", "adam", "update rule", list_optimizers());
-  schema.add_float(
-      "optimizer.lr", 3e-4, "per step", 0, 1e30,
-      "base learning rate, for the global batch size of this recipe (no scaling rule)");
-  schema.add_float("optimizer.momentum", 0.9, "", 0, 1, "sgd: momentum");
-  schema.add_bool("optimizer.nesterov", false, "sgd: Nesterov's momentum");
-  schema.add_float("optimizer.beta1", 0.9, "", 0, 1, "adam, adamw: decay of the mean of gradients");
-  schema.add_float("optimizer.beta2", 0.999, "", 0, 1, "adam, adamw: decay of the mean of squares");
-  schema.add_float("optimizer.eps", 1e-8, "", 0, 1, "adam, adamw: added to the denominator");
-  schema.add_float("optimizer.weight_decay", 0.0, "", 0, 1e3,
-                   "decoupled in adamw, added to the gradient in sgd and adam");
-  schema.add_bool("optimizer.no_decay_for_norms_and_biases", true,
-                  "parameters with one dimension get no weight decay");
-  schema.add_string(
-      "optimizer.no_decay_by_name", "with_layer_decay",
-      "weights that the model's public definition trains without weight decay (tables "
-      "of positions, class tokens, Swin-v2's logit scales) get none: with "
-      "optimizer.layer_decay below 1, always, or never",
-      {"with_layer_decay", "always", "never"});
-  schema.add_float("optimizer.layer_decay", 1.0, "per layer", 1e-3, 1,
-                   "factor of the learning rate from each layer to the one before it, counted from "
-                   "the head; 1: all learn alike");
-  schema.add_string("optimizer.layer_decay_rule", "timm",
-                    "how layers are counted: timm: the norm after the last block belongs to it; "
-                    "beit: to the head",
-                    {"timm", "beit"});
-
-  schema.add_string("schedule.name", "constant", "learning rate over the run", list_schedules());
-  schema.add_float("schedule.warmup_epochs", 0.0, "epochs", 0, kMaxCount,
-                   "linear rise from warmup_lr to optimizer.lr at the start");
-  schema.add_float("schedule.warmup_lr", 0.0, "per step", 0, 1e30,
-                   "learning rate of the first step of a warm-up");
-  schema.add_float("schedule.min_lr", 0.0, "per step", 0, 1e30,
-                   "learning rate at the end of a cosine");
-}
-
-void add_run_keys(Schema& schema) {
-  schema.add_int("train.epochs", 20, "epochs", 1, kMaxCount, "passes over the training samples");
-  schema.add_int(
-      "train.micro_batch_size", 4, "samples", 1, kMaxCount,
-      "samples per backward pass; an update sees logical_workers * grad_accum_steps * this");
-  schema.add_int("train.grad_accum_steps", 1, "backward passes", 1, kMaxCount,
-                 "backward passes of each logical worker per update");
-  schema.add_int("train.compute_threads", 1, "threads", 1, 4096,
-                 "libtorch's threads of a worker on CPUs: kernels cut their sums by thread, so it "
-                 "belongs to the recipe, not to the machine; more workers use more cores");
-  schema.add_float("train.clip_grad_norm", 0.0, "", 0, 1e30,
-                   "largest L2 norm of the gradient of an update; 0: off");
-  schema.add_string("train.precision", "fp32",
-                    "type of matrix products and convolutions; parameters and loss stay fp32; fp16 "
-                    "scales the loss and leaves out updates that overflow",
-                    {"fp32", "bf16", "fp16"});
-  schema.add_string("train.recompute", "none",
-                    "blocks: what happens inside the blocks of the model is not kept for the "
-                    "backward pass but computed again there: less memory, one more forward pass "
-                    "of the blocks, the same bits",
-                    {"none", "blocks"});
-  schema.add_bool("train.channels_last", false,
-                  "images and convolution weights with the channels of a pixel side by side, which "
-                  "GPUs may compute faster; sums in another order");
-  schema.add_float("train.ema_decay", 0.0, "per step", 0, 1,
-                   "decay of the moving average of the weights; 0: none is kept");
-  schema.add_int("train.state_check_every_steps", 100, "steps", 0, kMaxCount,
-                 "updates between comparisons of the whole state over the workers, also made after "
-                 "each epoch and before each checkpoint; 0: off");
-
-  schema.add_int("eval.batch_size", 32, "samples", 1, kMaxCount,
-                 "samples per forward pass of one worker");
-  schema.add_int("eval.every_epochs", 1, "epochs", 1, kMaxCount,
-                 "validate after every so many epochs, and after the last");
-  schema.add_bool("eval.use_ema", true,
-                  "validate and predict with the moving average where train.ema_decay keeps one");
-
-  schema.add_float("checkpoint.every_minutes", 10.0, "minutes", 0, 1e6,
-                   "time between checkpoints; 0: off");
-  schema.add_int("checkpoint.every_steps", 0, "steps", 0, kMaxCount,
-                 "updates between checkpoints; 0: off");
-  schema.add_int("checkpoint.keep", 2, "checkpoints", 1, kMaxCount,
-                 "newest checkpoints that stay on disk");
-  schema.add_int("checkpoint.keep_every_steps", 0, "steps", 0, kMaxCount,
-                 "updates between checkpoints that stay for good; 0: off");
-  schema.add_int("checkpoint.keep_every_epochs", 0, "epochs", 0, kMaxCount,
-                 "epochs between checkpoints, of the epoch's last update, that stay for good; 0: "
-                 "off");
-  schema.add_int("log.every_steps", 10, "steps", 1, kMaxCount,
-                 "updates between lines of metrics.jsonl");
-}
-
 }  // namespace
 
 const Schema& recipe_schema() {
@@ -235,96 +133,11 @@ const Schema& recipe_schema() {
     add_data_keys(result);
     data_shards::add_mix_keys(&result);
     add_model_keys(result);
-    add_optimization_keys(result);
-    add_run_keys(result);
+    add_optimization_keys(&result);
+    add_run_keys(&result);
     return result;
   }();
   return schema;
-}
-
-TrainSettings train_settings(const Recipe& recipe) {
-  TrainSettings settings;
-  settings.seed = static_cast<uint64_t>(recipe.get_int("seed"));
-  settings.logical_workers = recipe.get_int("logical_workers");
-  if (!std::has_single_bit(static_cast<uint64_t>(settings.logical_workers))) {
-    recipe.fail("logical_workers",
-                fmt::format("expected a power of two, found {}", settings.logical_workers));
-  }
-  settings.epochs = recipe.get_int("train.epochs");
-  settings.micro_batch_size = recipe.get_int("train.micro_batch_size");
-  settings.grad_accum_steps = recipe.get_int("train.grad_accum_steps");
-  settings.compute_threads = static_cast<int>(recipe.get_int("train.compute_threads"));
-  settings.is_recomputed = recipe.get_string("train.recompute") == "blocks";
-  if (settings.is_recomputed && recipe.get_string("model.batch_norm") == "sync") {
-    recipe.fail("train.recompute",
-                "blocks cannot be run again with model.batch_norm: sync, whose statistics are "
-                "exchanged in the forward pass; set it to none, or use ghost batch norms");
-  }
-  settings.is_channels_last = recipe.get_bool("train.channels_last");
-  settings.clip_grad_norm = recipe.get_float("train.clip_grad_norm");
-  settings.precision = recipe.get_string("train.precision");
-  settings.batch_norm = recipe.get_string("model.batch_norm");
-  settings.batch_norm_samples = recipe.get_int("model.batch_norm_samples");
-  settings.ema_decay = recipe.get_float("train.ema_decay");
-  settings.eval_batch_size = recipe.get_int("eval.batch_size");
-  settings.eval_every_epochs = recipe.get_int("eval.every_epochs");
-  settings.is_ema_evaluated = recipe.get_bool("eval.use_ema");
-  settings.checkpoint_minutes = recipe.get_float("checkpoint.every_minutes");
-  settings.checkpoint_steps = recipe.get_int("checkpoint.every_steps");
-  settings.checkpoint_keep = recipe.get_int("checkpoint.keep");
-  settings.state_check_steps = recipe.get_int("train.state_check_every_steps");
-  settings.keep_every_steps = recipe.get_int("checkpoint.keep_every_steps");
-  settings.keep_every_epochs = recipe.get_int("checkpoint.keep_every_epochs");
-  settings.log_steps = recipe.get_int("log.every_steps");
-  return settings;
-}
-
-LossOptions loss_options(const Recipe& recipe, Task task, int64_t num_classes) {
-  LossOptions options;
-  options.name = recipe.get_string("loss.name");
-  options.label_smoothing = recipe.get_float("loss.label_smoothing");
-  options.iou_weight = recipe.get_float("loss.iou_weight");
-  options.ce_weight = recipe.get_float("loss.ce_weight");
-  const bool is_bce = options.name == "bce";
-  const auto refuse = [&](const std::string& expected) {
-    recipe.fail("loss.name",
-                fmt::format("\"{}\" does not fit a {} data set with {} classes; use {}",
-                            options.name, data_shards::task_name(task), num_classes, expected));
-  };
-  if (task == Task::kMultiLabel && !is_bce) refuse("bce");
-  if (task == Task::kSingleLabel && options.name != "cross_entropy") refuse("cross_entropy");
-  if (task == Task::kSegmentation && is_bce && num_classes != 2) {
-    refuse("cross_entropy or iou_cross_entropy");
-  }
-  return options;
-}
-
-OptimizerOptions optimizer_options(const Recipe& recipe) {
-  OptimizerOptions options;
-  options.name = recipe.get_string("optimizer.name");
-  options.momentum = recipe.get_float("optimizer.momentum");
-  options.is_nesterov = recipe.get_bool("optimizer.nesterov");
-  options.beta1 = recipe.get_float("optimizer.beta1");
-  options.beta2 = recipe.get_float("optimizer.beta2");
-  options.eps = recipe.get_float("optimizer.eps");
-  options.weight_decay = recipe.get_float("optimizer.weight_decay");
-  return options;
-}
-
-ScheduleOptions schedule_options(const Recipe& recipe, int64_t steps_per_epoch) {
-  ScheduleOptions options;
-  options.name = recipe.get_string("schedule.name");
-  options.base_lr = recipe.get_float("optimizer.lr");
-  options.min_lr = recipe.get_float("schedule.min_lr");
-  options.warmup_lr = recipe.get_float("schedule.warmup_lr");
-  options.total_steps = recipe.get_int("train.epochs") * steps_per_epoch;
-  options.warmup_steps = std::llround(recipe.get_float("schedule.warmup_epochs") *
-                                      static_cast<double>(steps_per_epoch));
-  if (options.warmup_steps > options.total_steps) {
-    recipe.fail("schedule.warmup_epochs", fmt::format("{} steps of warm-up, but the run has {}",
-                                                      options.warmup_steps, options.total_steps));
-  }
-  return options;
 }
 
 }  // namespace podium::trainer

@@ -1,60 +1,11 @@
-// The values of a training recipe as plain structs. The keys themselves, with unit, range and
-// default: recipe_schema.cpp; for readers: docs/recipes.md.
+// Every key of a training recipe: type, default, unit, range and help. For readers:
+// docs/recipes.md. Read next: train_settings.h, optimization_keys.h (the values).
 #pragma once
 
-#include <cstdint>
-#include <string>
-
-#include "base/recipe/recipe.h"
 #include "base/recipe/schema.h"
-#include "data_shards/format/task.h"
-#include "trainer/losses/loss.h"
-#include "trainer/optimizers/optimizer.h"
-#include "trainer/schedules/schedule.h"
 
 namespace podium::trainer {
 
-// Every key of a training recipe.
 const Schema& recipe_schema();
-
-// The part of a recipe that the loop itself reads.
-struct TrainSettings {
-  uint64_t seed = 0;
-  int64_t logical_workers = 8;
-  int64_t epochs = 20;
-  int64_t micro_batch_size = 4;       // samples per backward
-  int64_t grad_accum_steps = 1;       // backwards per logical worker and step
-  int compute_threads = 1;            // libtorch's threads of a worker
-  bool is_recomputed = false;         // blocks' activations in the backward pass
-  bool is_channels_last = false;      // memory order of images and convolutions
-  double clip_grad_norm = 0;          // 0: off
-  std::string precision = "fp32";     // "fp32", "bf16", "fp16"
-  std::string batch_norm = "ghost";   // "ghost", "frozen", "precise", "sync"
-  int64_t batch_norm_samples = 1024;  // precise
-  double ema_decay = 0;               // 0: no EMA
-  int64_t eval_batch_size = 32;
-  int64_t eval_every_epochs = 1;
-  bool is_ema_evaluated = true;
-  double checkpoint_minutes = 10;  // 0: off
-  int64_t checkpoint_steps = 0;    // 0: off
-  int64_t checkpoint_keep = 2;
-  int64_t state_check_steps = 100;  // 0: off
-  int64_t keep_every_steps = 0;     // 0: off
-  int64_t keep_every_epochs = 0;    // 0: off
-  int64_t log_steps = 10;
-
-  bool has_ema() const { return ema_decay > 0; }
-  int64_t global_batch_size() const {
-    return logical_workers * grad_accum_steps * micro_batch_size;
-  }
-};
-// Errors: RecipeError when logical_workers is no power of two.
-TrainSettings train_settings(const Recipe& recipe);
-
-// Errors: RecipeError "r.yaml:7: loss.name: ..." when the loss does not fit the task (and, for
-// masks, the number of classes).
-LossOptions loss_options(const Recipe& recipe, data_shards::Task task, int64_t num_classes);
-OptimizerOptions optimizer_options(const Recipe& recipe);
-ScheduleOptions schedule_options(const Recipe& recipe, int64_t steps_per_epoch);
 
 }  // namespace podium::trainer

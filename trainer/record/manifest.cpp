@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/version.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/recipe/train_options.h"
 #include "trainer/recipe/process_setup.h"

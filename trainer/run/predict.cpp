@@ -18,11 +18,15 @@
 #include "distributed/world/world.h"
 #include "models/weights/weights.h"
 #include "trainer/evaluate/evaluate.h"
+#include "trainer/losses/loss.h"
+#include "trainer/losses/loss_table.h"
 #include "trainer/recipe/class_info.h"
 #include "trainer/recipe/data_setup.h"
 #include "trainer/recipe/model_setup.h"
+#include "trainer/recipe/optimization_keys.h"
 #include "trainer/recipe/process_setup.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/record/manifest.h"
 #include "trainer/record/metrics_text.h"
 #include "trainer/record/run_directory.h"
@@ -51,8 +55,7 @@ FinishedRun open_run(const fs::path& root) {
   run.info.task = data_shards::parse_task(manifest.at("task"));
   run.info.classes = manifest.at("classes").get<std::vector<std::string>>();
   run.info.class_hash = manifest.at("identity").at("class_hash");
-  run.info.is_binary_mask = run.info.task == data_shards::Task::kSegmentation &&
-                            run.recipe.get_string("loss.name") == "bce";
+  run.info.set_loss(loss_table().at(run.recipe.get_string("loss.name")));
   run.trial_name = manifest.at("trial_name");
   run.model_group = manifest.at("model_group");
   run.fold = manifest.at("identity").at("fold");

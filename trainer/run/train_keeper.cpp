@@ -13,6 +13,7 @@
 #include "distributed/agreement.h"
 #include "models/weights/weights.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/record/metrics_text.h"
 #include "trainer/step/run_position.h"
 

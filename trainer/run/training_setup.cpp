@@ -11,6 +11,7 @@
 #include "models/layers/batch_norm.h"
 #include "models/weights/weights.h"
 #include "trainer/recipe/model_setup.h"
+#include "trainer/recipe/optimization_keys.h"
 
 namespace podium::trainer {
 namespace {
@@ -64,7 +65,7 @@ Network make_network(const Recipe& recipe, const TrainSettings& settings,
   Network network;
   network.seed = settings.seed;
   network.model = std::move(model);
-  const OptimizerOptions optimizer = optimizer_options(recipe);
+  const PartSpec optimizer = optimizer_options(recipe);
   const auto groups = make_parameter_groups(*network.model, group_options(recipe, *network.model));
   const std::string note = training_note(*network.model, groups);
   if (!note.empty() && communicator.rank() == 0) log_info("{}", note);

@@ -8,8 +8,8 @@
 #include "distributed/communicator.h"
 #include "trainer/recipe/class_info.h"
 #include "trainer/recipe/data_setup.h"
-#include "trainer/recipe/recipe_schema.h"
 #include "trainer/recipe/train_options.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/run/train_start.h"
 #include "trainer/step/train_loop.h"
 

@@ -1,24 +1,24 @@
-// Learning-rate schedules: pure functions of the step, without state.
+// Learning-rate schedules: pure functions of the step, without state. Which there are:
+// schedule_table.h.
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <vector>
+
+#include "base/recipe/part.h"
 
 namespace podium::trainer {
 
 struct ScheduleOptions {
-  std::string name = "cosine";  // "constant", "cosine"
-  double base_lr = 1e-3;
-  double min_lr = 0.0;
-  int64_t warmup_steps = 0;      // linear from warmup_lr to base_lr
-  double warmup_lr = 0.0;
-  int64_t total_steps = 1;       // warm-up included
+  PartSpec schedule;         // its name and its own keys
+  double base_lr = 0;        // per step
+  int64_t warmup_steps = 0;  // linear from warmup_lr to base_lr
+  double warmup_lr = 0;
+  int64_t total_steps = 0;  // warm-up included
 };
 
-std::vector<std::string> list_schedules();
-// Learning rate of optimizer step `step` (0-based). Cosine after the warm-up of w steps:
-// min + (base - min) / 2 * (1 + cos(pi * (step - w) / (total - w))).
+// Learning rate of optimizer step `step` (0-based): the warm-up of w steps, then the schedule's
+// rate at the share (step - w) / (total - w) of what is left, 1 past the end. Errors: UsageError
+// with the nearest name.
 double learning_rate(const ScheduleOptions& options, int64_t step);
 
 }  // namespace podium::trainer

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/parameter_groups.h"
 
 namespace podium::trainer {
 

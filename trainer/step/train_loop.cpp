@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "trainer/optimizers/clip_grad_norm.h"
 
 namespace podium::trainer {
 

@@ -9,12 +9,12 @@
 #include <optional>
 #include <vector>
 
+#include "data_shards/mix/mix.h"
 #include "data_shards/plan/plan_stream.h"
 #include "data_shards/plan/sampler.h"
-#include "data_shards/mix/mix.h"
 #include "distributed/communicator.h"
 #include "trainer/losses/loss.h"
-#include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/schedules/schedule.h"
 #include "trainer/step/batch_feed.h"
 #include "trainer/step/forward_pass.h"

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "launcher/cli/flags.h"
 #include "launcher/cli/help.h"
+#include "tests/message_of.h"
 
 namespace podium::launcher {
 namespace {
@@ -89,6 +90,23 @@ TEST(CommandLine, GarbageTwiceAndMissingAreRefused) {
   EXPECT_THAT(error_of({"train", "--data=d", "--run_dir=r"}), HasSubstr("--recipe is missing"));
   EXPECT_EQ(error_of({"train", "--help"}), "no error");
   EXPECT_EQ(error_of({"train", "--help_recipe"}), "no error");
+}
+
+TEST(CommandLine, HelpOfTheRecipeStandsAloneOrNamesAKey) {
+  const Invocation all = parse_command_line({"train", "--help_recipe", "--markdown"});
+  EXPECT_EQ(all.values.at("help_recipe"), "");
+  EXPECT_EQ(all.values.at("markdown"), "true");
+  const Invocation one = parse_command_line({"train", "--help_recipe=optimizer.lr"});
+  EXPECT_EQ(one.values.at("help_recipe"), "optimizer.lr");
+  EXPECT_THAT(command_help(find_command("train")), HasSubstr("--help_recipe[=TEXT]"));
+  const auto run = [](const std::vector<std::string>& words) {
+    const Invocation invocation = parse_command_line(words);
+    apply_flags(invocation);
+    return message_of<UsageError>([&] { invocation.command->run(invocation); });
+  };
+  EXPECT_THAT(run({"train", "--help_recipe=optimizer.lrr", "--nomarkdown"}),
+              AllOf(HasSubstr("\"optimizer.lrr\""), HasSubstr("did you mean \"optimizer.lr\"")));
+  EXPECT_THAT(run({"train", "--help_recipe=loss", "--markdown"}), HasSubstr("\"loss\""));
 }
 
 TEST(CommandLine, FlagsGetTheCommandsDefaultsThenTheValues) {

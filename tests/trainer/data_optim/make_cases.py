@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes cases.json: inputs and the values that torch, timm and segmentation_models_pytorch give for them.
+"""Writes cases.json: inputs and the values that torch, torchvision, timm and segmentation_models_pytorch give for them.
 
-    pip install torch==2.11.0 timm==1.0.31 segmentation-models-pytorch==0.6.0
+    pip install torch==2.11.0 torchvision==0.26.0 timm==1.0.31 segmentation-models-pytorch==0.6.0
     python make_cases.py
 
 losses      name, options, logits and targets (flat, with shapes), value and gradient, in float64
@@ -21,6 +21,8 @@ import timm.scheduler
 import timm.utils
 import torch
 import torch.nn.functional as F
+import torchvision
+from torchvision.ops import sigmoid_focal_loss
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -59,6 +61,11 @@ def losses():
     ym[0, 0] = 255
     km = ym != 255
     case('bce', {}, xm, ym, lambda v: F.binary_cross_entropy_with_logits(v[:, 0][km], ym[km].double()))
+    for options in ({'gamma': 2.0, 'alpha': 0.25}, {'gamma': 0.5, 'alpha': 0.75}):
+        case('focal', options, x, y, lambda v: sigmoid_focal_loss(v, y, reduction='mean', **options))
+    case('focal', {}, x, soft, lambda v: sigmoid_focal_loss(v, soft, reduction='mean'))
+    case('focal', {}, x, unknown, lambda v: sigmoid_focal_loss(v[keep], y[keep], reduction='mean'))
+    case('focal', {}, xm, ym, lambda v: sigmoid_focal_loss(v[:, 0][km], ym[km].double(), reduction='mean'))
     cls = randint(5, (4,), 6)
     case('cross_entropy', {}, x, cls, lambda v: F.cross_entropy(v, cls))
     case('cross_entropy', {'label_smoothing': 0.1}, x, cls, lambda v: timm.loss.LabelSmoothingCrossEntropy(0.1)(v, cls))
@@ -136,6 +143,10 @@ def schedules():
     result.append({'source': 'timm CosineLRScheduler', 'options': warm, 'lr': trace(
         lambda o: timm.scheduler.CosineLRScheduler(o, t_initial=20, lr_min=1e-3, warmup_t=5, warmup_lr_init=1e-4,
                                                    warmup_prefix=True), 25)})
+    for power in (0.9, 2.0):
+        polynomial = dict(base, name='polynomial', min_lr=0.0, power=power, total_steps=8)
+        result.append({'source': 'torch PolynomialLR', 'options': polynomial, 'lr': trace(
+            lambda o: torch.optim.lr_scheduler.PolynomialLR(o, total_iters=8, power=power), 10)})
     constant = dict(name='constant', base_lr=0.1, min_lr=0.0, warmup_steps=4, warmup_lr=0.02, total_steps=10)
     result.append({'source': 'torch LinearLR', 'options': constant, 'lr': trace(
         lambda o: torch.optim.lr_scheduler.LinearLR(o, start_factor=0.2, total_iters=4), 10)})
@@ -161,7 +172,7 @@ def ema():
 
 
 def main():
-    versions = {m.__name__: m.__version__ for m in (torch, timm, smp)}
+    versions = {m.__name__: m.__version__ for m in (torch, torchvision, timm, smp)}
     cases = {'versions': versions, 'losses': losses(), 'optimizers': optimizers(), 'schedules': schedules(), 'ema': ema()}
     with open(f'{HERE}/cases.json', 'w') as file:
         json.dump(cases, file)

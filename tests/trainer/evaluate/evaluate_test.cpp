@@ -23,6 +23,8 @@ ClassInfo info_of(Task task, std::vector<std::string> classes, bool is_binary_ma
   info.classes = std::move(classes);
   info.class_hash = "hash";
   info.is_binary_mask = is_binary_mask;
+  const bool has_sigmoid = task == Task::kMultiLabel || is_binary_mask;
+  info.activation = has_sigmoid ? Activation::kSigmoid : Activation::kSoftmax;
   return info;
 }
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "distributed/world/world.h"
 #include "models/registry.h"
+#include "trainer/optimizers/optimizer_table.h"
 #include "trainer/record/state_digest.h"
 #include "trainer/run/state_check.h"
 #include "trainer/step/run_position.h"
@@ -40,7 +41,8 @@ void run(const std::string& mode) {
   model.num_classes = 3;
   Network& network = run.networks.emplace_back();
   network.model = models::make_model(model, /*seed=*/1);
-  network.optimizer = make_optimizer({.name = "adam"}, make_parameter_groups(*network.model, {}));
+  network.optimizer = make_optimizer(part_with_defaults(optimizer_table().at("adam")),
+                                     make_parameter_groups(*network.model, {}));
   network.ema = std::make_unique<Ema>(*network.model, 0.9);
 
   Steps steps;

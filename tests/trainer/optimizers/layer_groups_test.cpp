@@ -16,6 +16,7 @@
 #include "models/weights/weights.h"
 #include "tests/trainer/train_test_util.h"
 #include "trainer/optimizers/optimizer.h"
+#include "trainer/optimizers/parameter_groups.h"
 #include "trainer/recipe/model_setup.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/recipe/train_options.h"

@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "data_optim/cases.h"
 #include "tests/message_of.h"
+#include "trainer/optimizers/clip_grad_norm.h"
+#include "trainer/optimizers/optimizer_table.h"
 
 namespace podium::trainer {
 namespace {
@@ -45,17 +47,17 @@ void set_gradients(const ParameterGroup& group, size_t step) {
   }
 }
 
-OptimizerOptions options_of(const nlohmann::json& run) {
-  OptimizerOptions options;
-  options.name = run.at("name");
-  const nlohmann::json& given = run.at("options");
-  options.momentum = given.value("momentum", options.momentum);
-  options.is_nesterov = given.value("is_nesterov", options.is_nesterov);
-  options.beta1 = given.value("beta1", options.beta1);
-  options.beta2 = given.value("beta2", options.beta2);
-  options.eps = given.value("eps", options.eps);
-  options.weight_decay = given.value("weight_decay", options.weight_decay);
-  return options;
+PartSpec optimizer_of(const std::string& name, const nlohmann::json& given = {}) {
+  return part_with_defaults(optimizer_table().at(name), given);
+}
+
+// Of a run in cases.json; weight decay belongs to the group.
+PartSpec optimizer_of_run(const nlohmann::json& run) {
+  nlohmann::json given = nlohmann::json::object();
+  for (const auto& [key, value] : run.at("options").items()) {
+    if (key != "weight_decay") given[key == "is_nesterov" ? "nesterov" : key] = value;
+  }
+  return optimizer_of(run.at("name"), given);
 }
 
 void expect_values(const ParameterGroup& group, const nlohmann::json& wanted, double tolerance) {
@@ -71,10 +73,10 @@ TEST(Optimizer, FiveStepsEqualTorch) {
   std::set<std::string> seen;
   for (const nlohmann::json& run : cases().at("optimizers").at("runs")) {
     SCOPED_TRACE(run.at("name").get<std::string>() + run.at("options").dump());
-    const OptimizerOptions options = options_of(run);
-    seen.insert(options.name);
+    seen.insert(run.at("name").get<std::string>());
+    const auto weight_decay = run.at("options").at("weight_decay").get<double>();
     for (const auto type : {torch::kFloat64, torch::kFloat32}) {
-      auto optimizer = make_optimizer(options, {make_group(options.weight_decay, type)});
+      auto optimizer = make_optimizer(optimizer_of_run(run), {make_group(weight_decay, type)});
       const ParameterGroup& group = optimizer->groups()[0];
       for (size_t step = 0; step < 5; ++step) {
         set_gradients(group, step);
@@ -84,15 +86,14 @@ TEST(Optimizer, FiveStepsEqualTorch) {
       if (type == torch::kFloat32) expect_values(group, run.at("final32"), 2e-6);
     }
   }
-  const auto all = list_optimizers();
+  const auto all = optimizer_table().names();
   EXPECT_THAT(seen, ::testing::ContainerEq(std::set<std::string>(all.begin(), all.end())));
 }
 
 TEST(Optimizer, RestoredStateContinuesToTheBit) {
-  for (const std::string& name : list_optimizers()) {
+  for (const std::string& name : optimizer_table().names()) {
     SCOPED_TRACE(name);
-    OptimizerOptions options;
-    options.name = name;
+    const PartSpec options = optimizer_of(name);
     auto whole = make_optimizer(options, {make_group(0.1, torch::kFloat32)});
     auto first = make_optimizer(options, {make_group(0.1, torch::kFloat32)});
     for (size_t step = 0; step < 2; ++step) {
@@ -122,8 +123,7 @@ TEST(Optimizer, RestoredStateContinuesToTheBit) {
 }
 
 TEST(Optimizer, ForeignStateIsNamed) {
-  OptimizerOptions options;
-  options.name = "adam";
+  const PartSpec options = optimizer_of("adam");
   auto adam = make_optimizer(options, {make_group(0, torch::kFloat32)});
   auto state = adam->state();
   EXPECT_THAT(state, ::testing::Contains(::testing::Key("exp_avg.w")));
@@ -140,8 +140,7 @@ TEST(Optimizer, ForeignStateIsNamed) {
 }
 
 TEST(Optimizer, ZeroGradMakesGradientsUndefinedAndStepsThenChangeNothing) {
-  OptimizerOptions options;
-  options.name = "sgd";
+  const PartSpec options = optimizer_of("sgd");
   auto sgd = make_optimizer(options, {make_group(0.1, torch::kFloat32)});
   set_gradients(sgd->groups()[0], 0);
   sgd->zero_grad();
@@ -153,9 +152,7 @@ TEST(Optimizer, ZeroGradMakesGradientsUndefinedAndStepsThenChangeNothing) {
 }
 
 TEST(Optimizer, GroupFactorScalesTheLearningRate) {
-  OptimizerOptions options;
-  options.name = "sgd";
-  options.momentum = 0;
+  const PartSpec options = optimizer_of("sgd", {{"momentum", 0.0}});
   ParameterGroup whole = make_group(0, torch::kFloat64), half = make_group(0, torch::kFloat64);
   half.lr_scale = 0.5;
   auto optimizer = make_optimizer(options, {whole, half});
@@ -224,18 +221,14 @@ TEST(ClipGradNorm, LeavesSmallGradientsAndCountsLongOnes) {
 }
 
 TEST(Optimizer, WrongOptionsAreNamed) {
-  OptimizerOptions options;
-  options.name = "adamm";
   try {
-    make_optimizer(options, {});
+    make_optimizer({"adamm", {}}, {});
     FAIL() << "no error";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("unknown optimizer \"adamm\" (did you mean \"adam"));
   }
-  options.name = "sgd";
-  options.momentum = 0;
-  options.is_nesterov = true;
-  EXPECT_THROW(make_optimizer(options, {}), UsageError);
+  const PartSpec nesterov = optimizer_of("sgd", {{"momentum", 0.0}, {"nesterov", true}});
+  EXPECT_THROW(make_optimizer(nesterov, {}), UsageError);
 }
 
 }  // namespace

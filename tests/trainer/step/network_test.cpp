@@ -12,8 +12,11 @@
 #include "distributed/single_communicator.h"
 #include "models/registry.h"
 #include "tests/trainer/train_test_util.h"
+#include "trainer/losses/loss_table.h"
+#include "trainer/optimizers/optimizer_table.h"
 #include "trainer/record/checkpoint.h"
 #include "trainer/record/state_digest.h"
+#include "trainer/schedules/schedule_table.h"
 #include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
@@ -100,13 +103,16 @@ struct Training {
 
 ScheduleOptions Training::test_schedule() {
   ScheduleOptions options;
-  options.name = "constant";
+  options.schedule = part_with_defaults(schedule_table().at("constant"));
   options.base_lr = 0.05;
+  options.total_steps = 100;
   return options;
 }
-std::shared_ptr<const Loss> Training::test_loss() { return make_loss({.name = "cross_entropy"}); }
+std::shared_ptr<const Loss> Training::test_loss() {
+  return make_loss(part_with_defaults(loss_table().at("cross_entropy")));
+}
 std::unique_ptr<Optimizer> Training::test_optimizer(std::vector<ParameterGroup> groups) {
-  return make_optimizer({.name = "adam"}, std::move(groups));
+  return make_optimizer(part_with_defaults(optimizer_table().at("adam")), std::move(groups));
 }
 
 std::string state_text(const TrainingRun& run) { return digest_state(run).state(); }

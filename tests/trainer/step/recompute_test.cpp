@@ -17,6 +17,7 @@
 #include "tests/message_of.h"
 #include "tests/trainer/family_case.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/run/train.h"
 #include "trainer/step/train_loop.h"
 

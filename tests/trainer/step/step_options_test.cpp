@@ -11,6 +11,7 @@
 #include "trainer/recipe/model_setup.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/recipe/train_options.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/record/run_directory.h"
 #include "trainer/run/train.h"
 #include "trainer/step/train_loop.h"
