@@ -1,5 +1,5 @@
 // rerun: the run of a manifest once more, compared while it goes on. What is compared:
-// trainer/record/rerun.h.
+// trainer/record/rerun_compare.h.
 #include <fmt/format.h>
 
 #include <chrono>
