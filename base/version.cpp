@@ -17,6 +17,7 @@ const BuildInfo& build_info() {
 nlohmann::json build_json() {
   const BuildInfo& build = build_info();
   return {{"version", kVersion},
+          {"numerics", kNumerics},
           {"source_revision", build.source_revision},
           {"is_tree_clean", build.is_tree_clean},
           {"compiler", build.compiler},

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by scripts/*.sh: steps that say what failed, why and what to do; packages; libtorch.
 # Sourced, not run. Needs bash.
 set -euo pipefail

@@ -1,5 +1,5 @@
 // rerun: the run of a manifest once more, compared while it goes on. What is compared:
-// trainer/record/rerun.h.
+// trainer/record/rerun_compare.h.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -9,18 +9,18 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
-#include "launcher/cli/flags.h"
-#include "launcher/supervise/supervisor.h"
 #include "distributed/device_module.h"
-#include "trainer/recipe/recipe_schema.h"
 #include "distributed/world/load_device_module.h"
-#include "trainer/record/run_record.h"
-#include "trainer/record/rerun_inputs.h"
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
+#include "launcher/supervise/supervisor.h"
+#include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/rerun_compare.h"
+#include "trainer/record/rerun_inputs.h"
 #include "trainer/record/rerun_report.h"
 #include "trainer/record/run_directory.h"
+#include "trainer/record/run_record.h"
 #include "trainer/run/train.h"
 
 namespace podium::launcher {
@@ -28,8 +28,8 @@ namespace fs = std::filesystem;
 namespace {
 
 using trainer::Promise;
+using trainer::RerunVerdict;
 using trainer::RunRecord;
-using trainer::Verdict;
 
 // Reads what the repetition has written so far.
 class EpochWatch {
@@ -184,23 +184,31 @@ std::vector<std::string> worker_words(const RunRecord& record, const trainer::Re
   return words;
 }
 
+std::string failure_text(const trainer::RerunOutcome& outcome) {
+  if (outcome.verdict == RerunVerdict::kDiverged && outcome.divergence) {
+    return "the bits are not the recorded ones: " + outcome.divergence->text();
+  }
+  if (outcome.verdict == RerunVerdict::kDiverged) {
+    return "each epoch's state is the recorded one, but the final weights, predictions or metrics "
+           "are not";
+  }
+  if (outcome.verdict == RerunVerdict::kOutsideSpread) {
+    return "metrics lie outside the recorded spread over seeds";
+  }
+  return "nothing was promised, so nothing holds; the metrics are listed";
+}
+
+// Errors: UsageError where podium itself computes otherwise than it did, else DivergedError.
 [[noreturn]] void fail(const trainer::RerunOutcome& outcome, const fs::path& report) {
-  const std::string where = fmt::format("; see {}", report.string());
-  if (outcome.verdict == Verdict::kDiverged && outcome.divergence) {
-    throw DivergedError("rerun: the bits are not the recorded ones: " + outcome.divergence->text() +
-                        where);
+  const std::string text = fmt::format("{}; see {}", failure_text(outcome), report.string());
+  for (const auto& difference : outcome.differences) {
+    if (difference.what != trainer::kNumericsName) continue;
+    throw UsageError(
+        fmt::format("rerun: numerics: recorded {}, here {}: podium was changed to "
+                    "compute otherwise (CHANGELOG.md); {}",
+                    difference.recorded, difference.here, text));
   }
-  if (outcome.verdict == Verdict::kDiverged) {
-    throw DivergedError(
-        "rerun: each epoch's state is the recorded one, but the final weights, predictions or "
-        "metrics are not" +
-        where);
-  }
-  if (outcome.verdict == Verdict::kOutsideSpread) {
-    throw DivergedError("rerun: metrics lie outside the recorded spread over seeds" + where);
-  }
-  throw DivergedError("rerun: nothing was promised, so nothing holds; the metrics are listed" +
-                      where);
+  throw DivergedError("rerun: " + text);
 }
 
 // Trains, comparing meanwhile. A stop at a divergence is no interruption.
@@ -263,7 +271,7 @@ void rerun(const Invocation& invocation, const RunRecord& record) {
                                     .dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
                                 "\n");
   fmt::print("{}", trainer::summary_text(outcome, record, here));
-  if (outcome.verdict != Verdict::kEqual && outcome.verdict != Verdict::kWithinSpread) {
+  if (outcome.verdict != RerunVerdict::kEqual && outcome.verdict != RerunVerdict::kWithinSpread) {
     fail(outcome, report);
   }
 }
@@ -334,7 +342,9 @@ Command rerun_command() {
       .notes =
           "Exit code 0: what was promised holds. With the run's libraries and hardware class that "
           "is every bit, for any number of workers; elsewhere it is metrics within the recorded "
-          "spread over seeds. 3: data, folds or weights are not the run's. 6: bits or metrics are "
+          "spread over seeds. 2: nothing can be promised, or podium itself computes otherwise than "
+          "it "
+          "did (numerics). 3: data, folds or weights are not the run's. 6: bits or metrics are "
           "not as promised; training stops at the first epoch that differs.",
       .run = run};
 }

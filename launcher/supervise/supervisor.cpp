@@ -12,13 +12,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/process/subprocess.h"
-#include "base/text.h"
-#include "launcher/supervise/verdict.h"
-#include "launcher/supervise/worker_output.h"
 #include "base/process/exit_record.h"
 #include "base/process/process_identity.h"
 #include "base/process/signal_queue.h"
+#include "base/process/subprocess.h"
+#include "base/text.h"
+#include "launcher/supervise/end_of_workers.h"
+#include "launcher/supervise/worker_output.h"
 
 namespace podium::launcher {
 namespace fs = std::filesystem;
@@ -103,29 +103,29 @@ class Watch {
 };
 
 // "rank 1 of 4 failed first (exit code 3): shard x ...".
-std::string describe(const Verdict& verdict, int num_workers) {
-  const std::string who =
-      num_workers == 1   ? "the worker failed"
-      : verdict.rank < 0 ? "the workers failed"
-                         : fmt::format("rank {} of {} failed first", verdict.rank, num_workers);
-  return fmt::format("{} (exit code {}): {}", who, verdict.exit_code, verdict.message);
+std::string describe(const EndOfWorkers& end, int num_workers) {
+  const std::string who = num_workers == 1 ? "the worker failed"
+                          : end.rank < 0
+                              ? "the workers failed"
+                              : fmt::format("rank {} of {} failed first", end.rank, num_workers);
+  return fmt::format("{} (exit code {}): {}", who, end.exit_code, end.message);
 }
 
 // The last lines of the rank that failed first, where the others' have come after them; what the
 // starter says when no rank is known.
-void print_last_lines(const Verdict& verdict, const WorkerOutput& output, int num_workers) {
-  const bool is_of_starter = verdict.rank < 0;
+void print_last_lines(const EndOfWorkers& end, const WorkerOutput& output, int num_workers) {
+  const bool is_of_starter = end.rank < 0;
   const std::vector<std::string> lines =
-      is_of_starter ? output.starter_lines() : output.last_lines(verdict.rank);
+      is_of_starter ? output.starter_lines() : output.last_lines(end.rank);
   if (lines.empty() || (num_workers == 1 && !is_of_starter)) return;
-  std::string text = is_of_starter ? "\nthe starter says:\n"
-                                   : fmt::format("\nlast lines of rank {}:\n", verdict.rank);
+  std::string text =
+      is_of_starter ? "\nthe starter says:\n" : fmt::format("\nlast lines of rank {}:\n", end.rank);
   for (const std::string& line : lines) text += "  | " + line + "\n";
   fmt::print(stderr, "{}", text);
 }
 
 struct Attempt {
-  Verdict verdict;
+  EndOfWorkers end;
   bool is_interrupted = false;
 };
 
@@ -153,18 +153,18 @@ Attempt run_once(const LaunchOptions& options, Starter starter, const Surroundin
   Watch watch(workers, signals, options);
   const ExitStatus status = watch.wait();
   Attempt attempt;
-  attempt.verdict =
-      judge(starter, status, read_exit_records(exit_directory.path()), output.starter_lines());
+  attempt.end = explain_end(starter, status, read_exit_records(exit_directory.path()),
+                            output.starter_lines());
   attempt.is_interrupted = watch.is_interrupted();
-  if (attempt.is_interrupted && attempt.verdict.signal != 0) {
+  if (attempt.is_interrupted && attempt.end.signal != 0) {
     // The signal came before the workers could catch it, or they did not end in time.
-    attempt.verdict.exit_code = static_cast<int>(ExitCode::kInterrupted);
-    attempt.verdict.message =
+    attempt.end.exit_code = static_cast<int>(ExitCode::kInterrupted);
+    attempt.end.message =
         "interrupted; the same command goes on from the newest checkpoint, if there is one";
   }
-  const bool is_quiet = attempt.verdict.exit_code == 0 ||
-                        attempt.verdict.exit_code == static_cast<int>(ExitCode::kInterrupted);
-  if (!is_quiet) print_last_lines(attempt.verdict, output, options.num_workers);
+  const bool is_quiet = attempt.end.exit_code == 0 ||
+                        attempt.end.exit_code == static_cast<int>(ExitCode::kInterrupted);
+  if (!is_quiet) print_last_lines(attempt.end, output, options.num_workers);
   return attempt;
 }
 
@@ -192,16 +192,16 @@ void launch(const LaunchOptions& options) {
   std::vector<std::string> worker_command = options.worker_command;
   for (int restarts = 0;; ++restarts) {
     const Attempt attempt = run_once(options, starter, surroundings, worker_command, signals);
-    const Verdict& verdict = attempt.verdict;
-    if (verdict.exit_code == 0) return;
-    if (verdict.exit_code == static_cast<int>(ExitCode::kInterrupted)) {
-      throw InterruptedError(verdict.message);
+    const EndOfWorkers& end = attempt.end;
+    if (end.exit_code == 0) return;
+    if (end.exit_code == static_cast<int>(ExitCode::kInterrupted)) {
+      throw InterruptedError(end.message);
     }
-    if (attempt.is_interrupted || !verdict.is_worth_retry || restarts == options.max_restarts) {
-      throw Error(static_cast<ExitCode>(verdict.exit_code), describe(verdict, options.num_workers));
+    if (attempt.is_interrupted || !end.is_worth_retry || restarts == options.max_restarts) {
+      throw Error(static_cast<ExitCode>(end.exit_code), describe(end, options.num_workers));
     }
     log_warning("{}; restart {} of {} from the newest checkpoint",
-                describe(verdict, options.num_workers), restarts + 1, options.max_restarts);
+                describe(end, options.num_workers), restarts + 1, options.max_restarts);
     worker_command = restart_command(options.worker_command);
     if (const auto signal = signals.wait_for(kRestartDelay)) {
       throw InterruptedError(

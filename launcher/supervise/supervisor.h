@@ -1,5 +1,5 @@
 // `podium launch`: starts the workers, watches them, passes signals on, restarts what was lost.
-// Read next: starter.h, verdict.h.
+// Read next: starter.h, end_of_workers.h.
 #pragma once
 
 #include "launcher/supervise/starter.h"

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <nlohmann/json.hpp>
+
 namespace podium {
 namespace {
 
@@ -15,6 +17,11 @@ TEST(Version, BuildFactsAreFilledIn) {
   EXPECT_THAT(info.flags, testing::HasSubstr("-ffp-contract=off"));
   const bool is_known = info.source_revision != "unknown";
   EXPECT_TRUE(is_known || !info.is_tree_clean);
+}
+
+TEST(Version, ManifestsGetTheNumerics) {
+  EXPECT_EQ(build_json().at("numerics"), kNumerics);
+  EXPECT_GE(kNumerics, 1);
 }
 
 TEST(Version, HasThreeNumbers) {

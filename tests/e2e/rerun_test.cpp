@@ -90,6 +90,21 @@ TEST_F(Rerun, FastestIsRefusedUnlessForced) {
   EXPECT_EQ(json("again/rerun.json")["promise"], "metrics");
 }
 
+TEST_F(Rerun, OtherNumericsAreTheCauseAndEndWithCodeTwo) {
+  ASSERT_NO_FATAL_FAILURE(succeed(train("run")));
+  auto manifest = json("run/manifest.json");
+  manifest["starts"][0]["podium"]["numerics"] = 1000;
+  manifest["final"]["weights_digest"] = "of other bits";
+  write_file_atomic(path("run/manifest.json"), manifest.dump());
+  const PodiumResult refused = rerun();
+  EXPECT_EQ(refused.code, 2) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("bits are not promised here (numerics: 1000, here 1"));
+  const PodiumResult forced = rerun({"--force"});
+  EXPECT_EQ(forced.code, 2) << forced.err;
+  EXPECT_THAT(forced.err, HasSubstr("rerun: numerics: recorded 1000, here 1: podium was changed"));
+  EXPECT_EQ(json("again/rerun.json")["reasons"][0], "numerics: 1000, here 1");
+}
+
 TEST_F(Rerun, MistakesAreNamed) {
   ASSERT_NO_FATAL_FAILURE(succeed(train("run")));
   const PodiumResult workers = rerun({"-n", "3"});

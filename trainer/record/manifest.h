@@ -1,6 +1,6 @@
 // manifest.json: what a run was made of and what came out, enough to repeat and compare it; and
 // digests.jsonl beside it, the digest of every tensor after each epoch. Format: docs/formats.md.
-// Read next: manifest_facts.h (surroundings), rerun.h (the repetition).
+// Read next: manifest_facts.h (surroundings), rerun_inputs.h (the repetition).
 #pragma once
 
 #include <cstdint>

@@ -77,24 +77,24 @@ std::vector<MetricComparison> compare_metrics(const RunRecord& recorded, const R
   return comparisons;
 }
 
-Verdict judge(const RerunOutcome& outcome) {
+RerunVerdict judge(const RerunOutcome& outcome) {
   const bool are_metrics_held = std::all_of(outcome.metrics.begin(), outcome.metrics.end(),
                                             [](const auto& metric) { return metric.is_held; });
   const bool are_bits_equal = outcome.is_complete && !outcome.divergence &&
                               outcome.are_weights_equal && outcome.are_predictions_equal;
   if (outcome.promise == Promise::kBits) {
-    if (outcome.divergence) return Verdict::kDiverged;
-    if (!outcome.is_complete) return Verdict::kNotJudged;
-    return are_bits_equal && are_metrics_held ? Verdict::kEqual : Verdict::kDiverged;
+    if (outcome.divergence) return RerunVerdict::kDiverged;
+    if (!outcome.is_complete) return RerunVerdict::kNotJudged;
+    return are_bits_equal && are_metrics_held ? RerunVerdict::kEqual : RerunVerdict::kDiverged;
   }
-  if (are_bits_equal) return Verdict::kEqual;
+  if (are_bits_equal) return RerunVerdict::kEqual;
   std::vector<MetricComparison> judged;
   std::copy_if(outcome.metrics.begin(), outcome.metrics.end(), std::back_inserter(judged),
                [](const auto& metric) { return metric.tolerance.has_value(); });
-  if (!outcome.is_complete || judged.empty()) return Verdict::kNotJudged;
+  if (!outcome.is_complete || judged.empty()) return RerunVerdict::kNotJudged;
   const bool are_all_within =
       std::all_of(judged.begin(), judged.end(), [](const auto& metric) { return metric.is_held; });
-  return are_all_within ? Verdict::kWithinSpread : Verdict::kOutsideSpread;
+  return are_all_within ? RerunVerdict::kWithinSpread : RerunVerdict::kOutsideSpread;
 }
 
 // A run of the same experiment with another seed.
@@ -154,17 +154,21 @@ std::optional<Divergence> compare_epoch(const EpochRecord& recorded, const Epoch
 std::vector<std::string> reasons_against_bits(const RunRecord& recorded,
                                               const std::vector<Difference>& differences) {
   std::vector<std::string> reasons;
+  const auto add_class_differences = [&](bool is_of_numerics) {
+    for (const Difference& difference : differences) {
+      if (!difference.is_class || (difference.what == kNumericsName) != is_of_numerics) continue;
+      reasons.push_back(
+          fmt::format("{}: {}, here {}", difference.what, difference.recorded, difference.here));
+    }
+  };
+  add_class_differences(true);
   if (recorded.is_fastest()) {
     reasons.emplace_back("it was made with --fastest, whose bits depend on the workers");
   } else if (!recorded.is_worker_invariant()) {
     reasons.emplace_back(
         "it was made with model.batch_norm=sync, whose bits depend on the workers");
   }
-  for (const Difference& difference : differences) {
-    if (!difference.is_class) continue;
-    reasons.push_back(
-        fmt::format("{}: {}, here {}", difference.what, difference.recorded, difference.here));
-  }
+  add_class_differences(false);
   return reasons;
 }
 

@@ -36,7 +36,7 @@ enum class Promise {
   kBits,     // same data, recipe, libraries and hardware class
   kMetrics,  // within the spread over seeds, where it is recorded
 };
-enum class Verdict { kEqual, kWithinSpread, kDiverged, kOutsideSpread, kNotJudged };
+enum class RerunVerdict { kEqual, kWithinSpread, kDiverged, kOutsideSpread, kNotJudged };
 
 // All that is said about a repetition.
 struct RerunOutcome {
@@ -48,10 +48,10 @@ struct RerunOutcome {
   bool is_complete = false;              // the repetition came to its end
   bool are_weights_equal = false, are_predictions_equal = false;
   std::vector<MetricComparison> metrics;
-  Verdict verdict = Verdict::kNotJudged;
+  RerunVerdict verdict = RerunVerdict::kNotJudged;
 };
 
-// Why bits are not promised; empty: they are.
+// Why bits are not promised, other numerics first; empty: they are.
 std::vector<std::string> reasons_against_bits(const RunRecord& recorded,
                                               const std::vector<Difference>& differences);
 // Compares what there is of `here`, finished or not.

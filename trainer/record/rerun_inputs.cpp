@@ -32,8 +32,10 @@ struct Fact {
   const char* what;
   const char* place;  // JSON pointer
   bool is_class;
+  const char* when_missing = nullptr;  // what an entry without it means; nullptr: nothing is known
 };
-constexpr std::array<Fact, 15> kProcessFacts = {{
+constexpr std::array<Fact, 16> kProcessFacts = {{
+    {kNumericsName, "/podium/numerics", true, "1"},  // manifests of version 0.1 do not have it
     {"source revision", "/podium/source_revision", false},
     {"compiler", "/podium/compiler", false},
     {"build type", "/podium/build_type", false},
@@ -67,21 +69,25 @@ using Values = std::set<std::string>;
 
 std::string joined(const Values& values) { return join({values.begin(), values.end()}, " and "); }
 
-void add_value(Values& values, const Json& object, const char* place) {
-  const Json::json_pointer pointer(place);
-  if (object.contains(pointer)) values.insert(text_of(object.at(pointer)));
+void add_value(Values& values, const Json& object, const Fact& fact) {
+  const Json::json_pointer pointer(fact.place);
+  if (object.contains(pointer)) {
+    values.insert(text_of(object.at(pointer)));
+  } else if (fact.when_missing != nullptr) {
+    values.insert(fact.when_missing);
+  }
 }
 
-Values process_values(const Json& manifest, const char* place) {
+Values process_values(const Json& manifest, const Fact& fact) {
   Values values;
-  for (const Json& start : manifest.at("starts")) add_value(values, start, place);
+  for (const Json& start : manifest.at("starts")) add_value(values, start, fact);
   return values;
 }
 
-Values machine_values(const Json& manifest, const char* place) {
+Values machine_values(const Json& manifest, const Fact& fact) {
   Values values;
   for (const Json& start : manifest.at("starts")) {
-    for (const Json& entry : start.at("machines")) add_value(values, entry.at("machine"), place);
+    for (const Json& entry : start.at("machines")) add_value(values, entry.at("machine"), fact);
   }
   return values;
 }
@@ -224,8 +230,7 @@ std::vector<Difference> find_differences(const Json& recorded, const Json& here,
     differences.push_back({what, none_or(joined(then)), none_or(joined(now)), is_class});
   };
   for (const Fact& fact : kProcessFacts) {
-    compare(fact.what, process_values(recorded, fact.place), process_values(here, fact.place),
-            fact.is_class);
+    compare(fact.what, process_values(recorded, fact), process_values(here, fact), fact.is_class);
   }
   const Values then_tree = tree_values(recorded), now_tree = tree_values(here);
   if (then_tree.contains("with changes") || now_tree.contains("with changes")) {
@@ -233,8 +238,7 @@ std::vector<Difference> find_differences(const Json& recorded, const Json& here,
   }
   compare("device", device_values(recorded), device_values(here), true);
   for (const Fact& fact : kMachineFacts) {
-    compare(fact.what, machine_values(recorded, fact.place), machine_values(here, fact.place),
-            fact.is_class);
+    compare(fact.what, machine_values(recorded, fact), machine_values(here, fact), fact.is_class);
   }
   if (with_environment) {
     compare("environment", kernel_variables(recorded), kernel_variables(here), false);

@@ -17,8 +17,10 @@ namespace podium::trainer {
 struct Difference {
   std::string what;  // "vector instructions"
   std::string recorded, here;
-  bool is_class = false;  // of the hardware class or the libraries that compute: bits may differ
+  bool is_class = false;  // numerics, libraries that compute or hardware class: bits may differ
 };
+// The difference of what podium itself computes (base/version.h, kNumerics).
+inline constexpr const char* kNumericsName = "numerics";
 // A manifest that describes this process, as far as find_differences reads it.
 nlohmann::json describe_here(torch::Device device, int64_t world_size);
 // In the order of the table that a person reads; `with_environment` also compares the variables

@@ -84,17 +84,17 @@ Json divergence_json(const std::optional<Divergence>& divergence) {
 
 }  // namespace
 
-std::string verdict_name(Verdict verdict) {
+std::string verdict_name(RerunVerdict verdict) {
   switch (verdict) {
-    case Verdict::kEqual:
+    case RerunVerdict::kEqual:
       return "equal";
-    case Verdict::kWithinSpread:
+    case RerunVerdict::kWithinSpread:
       return "within_spread";
-    case Verdict::kDiverged:
+    case RerunVerdict::kDiverged:
       return "diverged";
-    case Verdict::kOutsideSpread:
+    case RerunVerdict::kOutsideSpread:
       return "outside_spread";
-    case Verdict::kNotJudged:
+    case RerunVerdict::kNotJudged:
       return "not_judged";
   }
   return "";

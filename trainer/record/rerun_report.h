@@ -13,6 +13,6 @@ nlohmann::json to_json(const RerunOutcome& outcome, const RunRecord& recorded,
 // A table for people.
 std::string summary_text(const RerunOutcome& outcome, const RunRecord& recorded,
                          const RunRecord& here);
-std::string verdict_name(Verdict verdict);
+std::string verdict_name(RerunVerdict verdict);
 
 }  // namespace podium::trainer

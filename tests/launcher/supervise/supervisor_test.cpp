@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "launcher/supervise/verdict.h"
+#include "launcher/supervise/end_of_workers.h"
 #include "launcher/supervise/worker_output.h"
 
 namespace podium::launcher {
@@ -130,7 +130,7 @@ const std::vector<std::string> kEnded = {
     "the job to be terminated. The first process to do so was:", "",
     "  Process name: [[31233,1],2]", "  Exit code:    4"};
 
-TEST(Verdict, ReadsWhatTheStarterSays) {
+TEST(EndOfWorkers, ReadsWhatTheStarterSays) {
   const StarterReport killed = parse_starter_report(Starter::kMpirun, kKilled);
   EXPECT_EQ(killed.rank, 1);
   EXPECT_EQ(killed.signal, SIGKILL);
@@ -147,53 +147,53 @@ TEST(Verdict, ReadsWhatTheStarterSays) {
   EXPECT_EQ(parse_starter_report(Starter::kMpirun, {"nothing"}).rank, -1);
 }
 
-TEST(Verdict, OwnErrorOfARankWinsOverTheConsequences) {
+TEST(EndOfWorkers, OwnErrorOfARankWinsOverTheConsequences) {
   // Rank 0 lost its peer first by the clock, but rank 2's bad sample is the cause.
   const std::vector<ExitRecord> records = {{0, 5, "all_to_all #4: rank 2 not arrived", 1.0},
                                            {2, 3, "shard x: bad sample", 2.0}};
-  const Verdict verdict = judge(Starter::kMpirun, {5, 0}, records, kKilled);
-  EXPECT_EQ(verdict.exit_code, 3);
-  EXPECT_EQ(verdict.rank, 2);
-  EXPECT_EQ(verdict.message, "shard x: bad sample");
-  EXPECT_FALSE(verdict.is_worth_retry);
+  const EndOfWorkers end = explain_end(Starter::kMpirun, {5, 0}, records, kKilled);
+  EXPECT_EQ(end.exit_code, 3);
+  EXPECT_EQ(end.rank, 2);
+  EXPECT_EQ(end.message, "shard x: bad sample");
+  EXPECT_FALSE(end.is_worth_retry);
 }
 
-TEST(Verdict, KilledWorkerIsTheCauseOfLostPeersAndIsTriedAgain) {
+TEST(EndOfWorkers, KilledWorkerIsTheCauseOfLostPeersAndIsTriedAgain) {
   const std::vector<ExitRecord> records = {{0, 5, "rank 1 not arrived", 1.0}};
-  const Verdict verdict = judge(Starter::kMpirun, {137, 0}, records, kKilled);
-  EXPECT_EQ(verdict.exit_code, 5);
-  EXPECT_EQ(verdict.rank, 1);
-  EXPECT_EQ(verdict.signal, SIGKILL);
-  EXPECT_THAT(verdict.message, AllOf(HasSubstr("signal 9"), HasSubstr("n2")));
-  EXPECT_TRUE(verdict.is_worth_retry);
-  const Verdict alone = judge(Starter::kLocal, {137, SIGKILL}, {}, {});
+  const EndOfWorkers end = explain_end(Starter::kMpirun, {137, 0}, records, kKilled);
+  EXPECT_EQ(end.exit_code, 5);
+  EXPECT_EQ(end.rank, 1);
+  EXPECT_EQ(end.signal, SIGKILL);
+  EXPECT_THAT(end.message, AllOf(HasSubstr("signal 9"), HasSubstr("n2")));
+  EXPECT_TRUE(end.is_worth_retry);
+  const EndOfWorkers alone = explain_end(Starter::kLocal, {137, SIGKILL}, {}, {});
   EXPECT_EQ(alone.exit_code, 5);
   EXPECT_TRUE(alone.is_worth_retry);
 }
 
-TEST(Verdict, InterruptionStaysAnInterruption) {
+TEST(EndOfWorkers, InterruptionStaysAnInterruption) {
   const std::vector<ExitRecord> records = {{1, 75, "interrupted", 1.0},
                                            {0, 75, "interrupted", 1.1}};
-  const Verdict verdict = judge(Starter::kMpirun, {75, 0}, records, kKilled);
-  EXPECT_EQ(verdict.exit_code, 75);
-  EXPECT_FALSE(verdict.is_worth_retry);
+  const EndOfWorkers end = explain_end(Starter::kMpirun, {75, 0}, records, kKilled);
+  EXPECT_EQ(end.exit_code, 75);
+  EXPECT_FALSE(end.is_worth_retry);
 }
 
-TEST(Verdict, WithoutRecordsTheStarterIsQuoted) {
-  const Verdict refused =
-      judge(Starter::kMpirun, {1, 0}, {}, {"-----", "There are not enough slots"});
+TEST(EndOfWorkers, WithoutRecordsTheStarterIsQuoted) {
+  const EndOfWorkers refused =
+      explain_end(Starter::kMpirun, {1, 0}, {}, {"-----", "There are not enough slots"});
   EXPECT_EQ(refused.exit_code, 5);
   EXPECT_THAT(refused.message, HasSubstr("There are not enough slots"));
   EXPECT_FALSE(refused.is_worth_retry);
-  EXPECT_TRUE(judge(Starter::kMpirun, {205, 0}, {}, {}).is_worth_retry);
-  const Verdict silent = judge(Starter::kMpirun, {4, 0}, {}, kEnded);
+  EXPECT_TRUE(explain_end(Starter::kMpirun, {205, 0}, {}, {}).is_worth_retry);
+  const EndOfWorkers silent = explain_end(Starter::kMpirun, {4, 0}, {}, kEnded);
   EXPECT_EQ(silent.rank, 2);
   EXPECT_EQ(silent.exit_code, 70);
 }
 
-TEST(Verdict, CodeZeroIsNotBelievedWithoutAWordOfAnyWorker) {
-  EXPECT_EQ(judge(Starter::kSrun, {0, 0}, {{1, 0, "", 1.0}}, {}).exit_code, 0);
-  const Verdict silent = judge(Starter::kSrun, {0, 0}, {}, {});
+TEST(EndOfWorkers, CodeZeroIsNotBelievedWithoutAWordOfAnyWorker) {
+  EXPECT_EQ(explain_end(Starter::kSrun, {0, 0}, {{1, 0, "", 1.0}}, {}).exit_code, 0);
+  const EndOfWorkers silent = explain_end(Starter::kSrun, {0, 0}, {}, {});
   EXPECT_EQ(silent.exit_code, 5);
   EXPECT_THAT(silent.message, HasSubstr("see the log of slurmd"));
   EXPECT_TRUE(silent.is_worth_retry);

@@ -94,6 +94,28 @@ TEST(RerunSurroundings, LibrariesAndHardwareCountBuildAndWorkersAreNamed) {
                                      "vector instructions: AVX2, here AVX512"));
 }
 
+TEST(RerunSurroundings, OtherNumericsAreTheFirstReasonAndNoneCountAsOne) {
+  const auto with_numerics = [](int numerics) {
+    Json manifest = manifest_with("2.11.0", "AVX2", "abc");
+    manifest["starts"][0]["podium"]["numerics"] = numerics;
+    return manifest;
+  };
+  const Json missing = manifest_with("2.11.0", "AVX2", "abc");
+  EXPECT_THAT(find_differences(with_numerics(2), with_numerics(2), true), IsEmpty());
+  EXPECT_THAT(find_differences(missing, with_numerics(1), true), IsEmpty());
+  RunRecord record;
+  record.manifest = missing;
+  record.manifest["starts"][0]["reduction"] = "all_reduce";
+  const auto differences = find_differences(record.manifest, with_numerics(2), true);
+  EXPECT_THAT(reasons_against_bits(record, differences),
+              ::testing::ElementsAre("numerics: 1, here 2", HasSubstr("--fastest")));
+  // A run that a later build continued has the bits of neither.
+  Json continued = missing;
+  continued["starts"].push_back(with_numerics(2)["starts"][0]);
+  EXPECT_THAT(find_differences(continued, with_numerics(2), true),
+              Contains(Field(&Difference::recorded, "1 and 2")));
+}
+
 TEST(RerunSurroundings, ARunOverTwoClassesOfMachinesHasNoBitsToRepeat) {
   Json recorded = manifest_with("2.11.0", "AVX2", "abc");
   recorded["starts"].push_back(manifest_with("2.11.0", "AVX512", "abc")["starts"][0]);
@@ -139,12 +161,12 @@ class Rerun : public ::testing::Test {
 TEST_F(Rerun, TheSameRunIsEqualAndAnotherSeedDivergesInTheFirstEpoch) {
   const RunRecord recorded = run("a");
   const RerunOutcome same = compare_runs(recorded, run("b"));
-  EXPECT_EQ(same.verdict, Verdict::kEqual);
+  EXPECT_EQ(same.verdict, RerunVerdict::kEqual);
   EXPECT_EQ(same.promise, Promise::kBits);
   EXPECT_EQ(same.epochs_compared, (std::vector<int64_t>{1, 2}));
   const RunRecord other = run("c", {"seed=8"});
   const RerunOutcome different = compare_runs(recorded, other);
-  EXPECT_EQ(different.verdict, Verdict::kDiverged);
+  EXPECT_EQ(different.verdict, RerunVerdict::kDiverged);
   ASSERT_TRUE(different.divergence);
   EXPECT_EQ(different.divergence->epoch, 1);
   EXPECT_EQ(different.divergence->tensor, "weights/fc.bias");
@@ -161,7 +183,7 @@ TEST_F(Rerun, AMissingEpochIsADivergence) {
   RunRecord here = recorded;
   here.epochs.erase(2);
   const RerunOutcome outcome = compare_runs(recorded, here);
-  EXPECT_EQ(outcome.verdict, Verdict::kDiverged);
+  EXPECT_EQ(outcome.verdict, RerunVerdict::kDiverged);
   EXPECT_EQ(outcome.divergence->epoch, 2);
   EXPECT_EQ(outcome.divergence->here, "none");
 }
@@ -218,16 +240,16 @@ TEST_F(Rerun, OnOtherHardwareMetricsAreHeldByTheSpreadOverSeeds) {
   here.manifest["starts"][0]["machines"][0]["machine"]["vector_instructions"] = "NEON";
   RerunOutcome outcome = compare_runs(recorded, here);
   EXPECT_EQ(outcome.promise, Promise::kMetrics);
-  EXPECT_EQ(outcome.verdict, Verdict::kWithinSpread);
+  EXPECT_EQ(outcome.verdict, RerunVerdict::kWithinSpread);
   for (const MetricComparison& metric : outcome.metrics) {
     if (metric.name != "train_loss") continue;
     EXPECT_NEAR(*metric.expected, mean, 1e-12);
     EXPECT_NEAR(*metric.tolerance, tolerance, 1e-9);
   }
   here.manifest["final"]["metrics"]["train_loss"] = mean + 1.01 * tolerance;
-  EXPECT_EQ(compare_runs(recorded, here).verdict, Verdict::kOutsideSpread);
+  EXPECT_EQ(compare_runs(recorded, here).verdict, RerunVerdict::kOutsideSpread);
   recorded.manifest.erase("seed_spread");
-  EXPECT_EQ(compare_runs(recorded, here).verdict, Verdict::kNotJudged);
+  EXPECT_EQ(compare_runs(recorded, here).verdict, RerunVerdict::kNotJudged);
 }
 
 TEST_F(Rerun, ASpreadNeedsRunsThatDifferInTheSeedOnly) {

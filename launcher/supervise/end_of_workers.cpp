@@ -1,4 +1,5 @@
-#include "launcher/supervise/verdict.h"
+// Reads exit records and what mpirun or srun says about the workers.
+#include "launcher/supervise/end_of_workers.h"
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -24,23 +25,23 @@ std::string signal_text(int signal) {
   return text;
 }
 
-Verdict of_record(const ExitRecord& record) {
-  Verdict verdict;
-  verdict.exit_code = record.code;
-  verdict.rank = record.rank;
-  verdict.message = record.message;
-  verdict.is_worth_retry = record.code == kDistributedCode;
-  return verdict;
+EndOfWorkers of_record(const ExitRecord& record) {
+  EndOfWorkers end;
+  end.exit_code = record.code;
+  end.rank = record.rank;
+  end.message = record.message;
+  end.is_worth_retry = record.code == kDistributedCode;
+  return end;
 }
 
-Verdict of_signal(int rank, int signal, const std::string& host) {
-  Verdict verdict;
-  verdict.exit_code = kDistributedCode;
-  verdict.rank = rank;
-  verdict.signal = signal;
-  verdict.message = signal_text(signal) + (host.empty() ? "" : " on " + host);
-  verdict.is_worth_retry = true;
-  return verdict;
+EndOfWorkers of_signal(int rank, int signal, const std::string& host) {
+  EndOfWorkers end;
+  end.exit_code = kDistributedCode;
+  end.rank = rank;
+  end.signal = signal;
+  end.message = signal_text(signal) + (host.empty() ? "" : " on " + host);
+  end.is_worth_retry = true;
+  return end;
 }
 
 StarterReport parse_mpirun(const std::string& text) {
@@ -88,32 +89,32 @@ std::string first_telling_line(const std::vector<std::string>& lines) {
 }
 
 // The starter is all that is known: it could not start the workers, or lost a machine.
-Verdict of_starter(const ExitStatus& status, const std::vector<std::string>& lines) {
-  Verdict verdict;
-  verdict.exit_code = kDistributedCode;
-  verdict.signal = status.signal;
+EndOfWorkers of_starter(const ExitStatus& status, const std::vector<std::string>& lines) {
+  EndOfWorkers end;
+  end.exit_code = kDistributedCode;
+  end.signal = status.signal;
   const std::string said = first_telling_line(lines);
-  verdict.message =
+  end.message =
       fmt::format("{}{}",
                   status.signal != 0 ? signal_text(status.signal)
                                      : fmt::format("the starter ended with code {}", status.code),
                   said.empty() ? "" : ": " + said);
   // Open MPI ends with 205 when it has lost a machine, and above 128 after a signal; smaller codes
   // are refusals to start.
-  verdict.is_worth_retry = status.code > 128 || status.signal != 0;
-  return verdict;
+  end.is_worth_retry = status.code > 128 || status.signal != 0;
+  return end;
 }
 
 // The starter says that all is well, but no worker came to its end.
-Verdict of_silence(Starter starter) {
-  Verdict verdict;
-  verdict.exit_code = kDistributedCode;
-  verdict.message = fmt::format(
+EndOfWorkers of_silence(Starter starter) {
+  EndOfWorkers end;
+  end.exit_code = kDistributedCode;
+  end.message = fmt::format(
       "{} ended with code 0, but no worker ran to its end; see {}",
       starter == Starter::kSrun ? "srun" : "the starter",
       starter == Starter::kSrun ? "the log of slurmd on the workers' nodes" : "the lines above");
-  verdict.is_worth_retry = true;
-  return verdict;
+  end.is_worth_retry = true;
+  return end;
 }
 
 }  // namespace
@@ -124,9 +125,10 @@ StarterReport parse_starter_report(Starter starter, const std::vector<std::strin
                                    : parse_mpirun(join(lines, "\n"));
 }
 
-Verdict judge(Starter starter, const ExitStatus& status, const std::vector<ExitRecord>& records,
-              const std::vector<std::string>& starter_lines) {
-  if (status.code == 0) return records.empty() ? of_silence(starter) : Verdict();
+EndOfWorkers explain_end(Starter starter, const ExitStatus& status,
+                         const std::vector<ExitRecord>& records,
+                         const std::vector<std::string>& starter_lines) {
+  if (status.code == 0) return records.empty() ? of_silence(starter) : EndOfWorkers();
   const auto first_with = [&](const auto& predicate) {
     const auto found = std::find_if(records.begin(), records.end(), predicate);
     return found == records.end() ? nullptr : &*found;
@@ -148,12 +150,12 @@ Verdict judge(Starter starter, const ExitStatus& status, const std::vector<ExitR
       first_with([](const ExitRecord& record) { return record.code != 0; });
   if (lost_peer != nullptr) return of_record(*lost_peer);
   if (report.rank >= 0 && report.code != 0) {
-    Verdict verdict;
+    EndOfWorkers end;
     // A worker that left without a record did not end through main: our bug, or a library's exit().
-    verdict.exit_code = kInternalCode;
-    verdict.rank = report.rank;
-    verdict.message = fmt::format("ended with code {} without a message", report.code);
-    return verdict;
+    end.exit_code = kInternalCode;
+    end.rank = report.rank;
+    end.message = fmt::format("ended with code {} without a message", report.code);
+    return end;
   }
   return of_starter(status, starter_lines);
 }

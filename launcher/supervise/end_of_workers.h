@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "base/process/exit_record.h"
 #include "base/process/subprocess.h"
 #include "launcher/supervise/starter.h"
-#include "base/process/exit_record.h"
 
 namespace podium::launcher {
 
-struct Verdict {
+struct EndOfWorkers {
   int exit_code = 0;    // of `podium launch`
   int rank = -1;        // that failed first; -1: unknown
   int signal = 0;       // that killed it; 0: it ended by itself
@@ -33,7 +33,8 @@ StarterReport parse_starter_report(Starter starter, const std::vector<std::strin
 // killed; then the record of a worker that lost its peer; then the starter's exit code. `records`
 // are in the order of time. A starter's code 0 is believed when a worker has left a record: srun
 // ends so, too, when slurmd could not start any.
-Verdict judge(Starter starter, const ExitStatus& status, const std::vector<ExitRecord>& records,
-              const std::vector<std::string>& starter_lines);
+EndOfWorkers explain_end(Starter starter, const ExitStatus& status,
+                         const std::vector<ExitRecord>& records,
+                         const std::vector<std::string>& starter_lines);
 
 }  // namespace podium::launcher
