@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <tuple>
 
 #include "base/error.h"
@@ -83,6 +84,33 @@ double mean_batch_loss(const EvaluationRecords& records) {
   return sum / static_cast<double>(samples);
 }
 
+// Of the sample's image that comes first in the data set's list, as packed.
+std::optional<data_shards::MemberRecord> image_of(const data_shards::Dataset& dataset,
+                                                  int64_t index) {
+  const data_shards::SampleRecord sample = dataset.sample(index);
+  for (const std::string& extension : dataset.image_members()) {
+    for (const data_shards::MemberRecord& member : sample.members) {
+      if (member.extension == extension) return member;
+    }
+  }
+  return std::nullopt;
+}
+
+// Left empty unless the table of samples knows them all.
+void add_image_sizes(const data_shards::Dataset& dataset, const EvaluationRecords& records,
+                     const std::vector<size_t>& order, metrics::PredictionSet& set) {
+  for (const size_t row : order) {
+    const auto image = image_of(dataset, records.indices[row]);
+    if (!image || image->height <= 0 || image->width <= 0) {
+      set.image_heights.clear();
+      set.image_widths.clear();
+      return;
+    }
+    set.image_heights.push_back(image->height);
+    set.image_widths.push_back(image->width);
+  }
+}
+
 void add_mask_metrics(const EvaluationRecords& records, const std::vector<size_t>& order,
                       int64_t num_classes, int64_t batch_size,
                       std::map<std::string, double>& metrics) {
@@ -154,6 +182,7 @@ metrics::PredictionSet predictions_of(const EvaluationRecords& records, const Cl
   set.data_digest = dataset.digest();
   set.classes = info.classes;
   for (const size_t row : order) set.keys.emplace_back(dataset.key(records.indices[row]));
+  add_image_sizes(dataset, records, order, set);
   set.probabilities = rows_in_order(records.probabilities, order, info.num_classes());
   if (has_labels) {
     set.targets = rows_in_order(records.class_vectors, order, info.num_classes());

@@ -19,6 +19,7 @@
 #include "trainer/record/manifest.h"
 #include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/run_directory.h"
+#include "trainer/record/weights_origin.h"
 #include "trainer/run/train.h"
 #include "trainer/run/train_keeper.h"
 #include "trainer/recipe/class_info.h"
@@ -41,6 +42,7 @@ struct FinishedRun {
   ClassInfo info;
   std::string trial_name, model_group;
   int64_t fold = -1;
+  metrics::WeightsOrigin weights = {};
 };
 
 FinishedRun open_run(const fs::path& root) {
@@ -56,6 +58,7 @@ FinishedRun open_run(const fs::path& root) {
   run.trial_name = manifest.at("trial_name");
   run.model_group = manifest.at("model_group");
   run.fold = manifest.at("identity").at("fold");
+  run.weights = weights_origin(manifest);
 
   const SafetensorsFile weights(directory.weights());
   const auto found = weights.metadata().find("class_hash");
@@ -164,6 +167,7 @@ void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards
     set.name = run.trial_name;
     set.model_group = run.model_group;
     set.fold = run.fold;
+    set.weights = run.weights;
     make_directories(fs::absolute(output).parent_path());
     set.save(output);
     log_info("{}: {} samples -> {}{}{}", run.trial_name, set.num_samples(), output.string(),

@@ -20,6 +20,7 @@
 #include "trainer/record/manifest.h"
 #include "trainer/evaluate/precise_norms.h"
 #include "trainer/record/state_digest.h"
+#include "trainer/record/weights_origin.h"
 #include "trainer/run/train_keeper.h"
 #include "trainer/step/train_loop.h"
 #include "trainer/recipe/train_options.h"
@@ -216,8 +217,9 @@ void write_results(const RunDirectory& directory, Trainee& run, Manifest& manife
     set.name = facts.trial_name;
     set.model_group = facts.model_group;
     set.fold = facts.identity.fold;
+    set.weights = weights_origin(manifest.json());
     set.save(directory.oof_predictions());
-    predictions_digest = set.digest();
+    predictions_digest = set.values_digest();
   }
   manifest.finish(weights_digest, predictions_digest, outcome.position.metrics);
   const Json result = {{"epochs", outcome.position.epoch},
