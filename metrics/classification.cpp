@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/error.h"
+#include "metrics/mean.h"
 #include "metrics/ranking.h"
 
 namespace podium::metrics {
@@ -39,20 +39,12 @@ MeanAveragePrecision mean_average_precision(std::span<const float> probabilities
   const std::vector<float> target_columns = transpose(targets, num_classes);
   const size_t num_samples = probabilities.size() / static_cast<size_t>(num_classes);
   MeanAveragePrecision result;
-  double sum = 0;
-  int64_t num_defined = 0;
   for (size_t k = 0; k < static_cast<size_t>(num_classes); ++k) {
-    const double value =
+    result.per_class.push_back(
         average_precision(std::span(score_columns).subspan(k * num_samples, num_samples),
-                          std::span(target_columns).subspan(k * num_samples, num_samples));
-    result.per_class.push_back(value);
-    if (!std::isnan(value)) {
-      sum += value;
-      ++num_defined;
-    }
+                          std::span(target_columns).subspan(k * num_samples, num_samples)));
   }
-  result.mean = num_defined == 0 ? std::numeric_limits<double>::quiet_NaN()
-                                 : sum / static_cast<double>(num_defined);
+  result.mean = mean_without_nan(result.per_class);
   return result;
 }
 

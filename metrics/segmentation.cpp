@@ -4,28 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "base/error.h"
+#include "metrics/mean.h"
 
 namespace podium::metrics {
 namespace {
 
 constexpr uint8_t kIgnored = 255;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-double mean_without_nan(std::span<const double> values) {
-  double sum = 0;
-  int64_t count = 0;
-  for (const double value : values) {
-    if (!std::isnan(value)) {
-      sum += value;
-      ++count;
-    }
-  }
-  return count == 0 ? kNan : sum / static_cast<double>(count);
-}
 
 Confusion sum_of(std::span<const Confusion> images) {
   if (images.empty()) {

@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "gather/search/scoring.h"
 #include "metrics/classification.h"
+#include "metrics/mean.h"
 #include "metrics/ranking.h"
 #include "metrics/segmentation.h"
 
@@ -17,18 +18,6 @@ namespace {
 
 using Weights = std::span<const uint16_t>;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-double mean_without_nan(const std::vector<double>& values) {
-  double sum = 0;
-  int64_t count = 0;
-  for (const double value : values) {
-    if (!std::isnan(value)) {
-      sum += value;
-      ++count;
-    }
-  }
-  return count == 0 ? kNan : sum / static_cast<double>(count);
-}
 
 double ratio(int64_t numerator, int64_t denominator, double otherwise) {
   return denominator == 0 ? otherwise
@@ -61,7 +50,7 @@ class MapScorer : public Scorer {
 
  protected:
   double combine(Weights, const std::vector<double>& per_class) const override {
-    return mean_without_nan(per_class);
+    return metrics::mean_without_nan(per_class);
   }
 
  private:
@@ -143,7 +132,7 @@ class MultiLabelF1Scorer : public Scorer {
 
  protected:
   double combine(Weights, const std::vector<double>& per_class) const override {
-    return mean_without_nan(per_class);
+    return metrics::mean_without_nan(per_class);
   }
 
  private:
@@ -179,7 +168,7 @@ class SingleLabelScorer : public Scorer {
  protected:
   double combine(Weights weights, const std::vector<double>& per_class) const override {
     if (is_f1_) {
-      return mean_without_nan(per_class);
+      return metrics::mean_without_nan(per_class);
     }
     int64_t known = 0;
     int64_t correct = 0;

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "metrics/mean.h"
 
 namespace podium::gather {
 using metrics::PredictionTask;
@@ -53,16 +54,6 @@ std::vector<Metric> metrics_of(const Samples& samples) {
     return {Metric::kDiceGlobal, Metric::kDicePerImage, Metric::kMiouPerImage, Metric::kMiouGlobal};
   }
   return {Metric::kMiouPerImage, Metric::kMiouGlobal};
-}
-
-double mean_of(const std::vector<double>& values) {
-  double sum = 0;
-  int64_t count = 0;
-  for (const double value : values) {
-    sum += std::isnan(value) ? 0 : value;
-    count += std::isnan(value) ? 0 : 1;
-  }
-  return count == 0 ? kNan : sum / static_cast<double>(count);
 }
 
 double stddev_of(const std::vector<double>& values, double mean) {
@@ -194,7 +185,7 @@ ScoreSummary summarise(const Scorer& scorer, const FoldParts& parts) {
     });
     summary.per_part.push_back(scorer.score(weights));
   }
-  summary.mean = mean_of(summary.per_part);
+  summary.mean = metrics::mean_without_nan(summary.per_part);
   summary.stddev = stddev_of(summary.per_part, summary.mean);
   return summary;
 }
@@ -236,7 +227,7 @@ double prior_score(Metric metric, const OofTable& table) {
   std::vector<double> priors = class_priors(table);
   if (metric == Metric::kMap) {
     std::replace(priors.begin(), priors.end(), 0.0, kNan);  // no positive: no average precision
-    return mean_of(priors);
+    return metrics::mean_without_nan(priors);
   }
   if (metric == Metric::kAccuracy) {
     return *std::max_element(priors.begin(), priors.end());
@@ -249,7 +240,7 @@ double prior_score(Metric metric, const OofTable& table) {
   for (double& prior : priors) {  // multi-label F1: every sample is decided positive
     prior = 2 * prior / (1 + prior);
   }
-  return mean_of(priors);
+  return metrics::mean_without_nan(priors);
 }
 
 }  // namespace podium::gather
