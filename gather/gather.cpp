@@ -14,13 +14,14 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/text.h"
-#include "gather/search/ensemble.h"
+#include "gather/outcome/findings.h"
+#include "gather/outcome/manifest.h"
+#include "gather/report/report.h"
+#include "gather/search/ensemble_table.h"
+#include "gather/search/priors.h"
+#include "gather/search/scoring.h"
 #include "gather/sets/find_sets.h"
 #include "gather/sets/join.h"
-#include "gather/outcome/manifest.h"
-#include "gather/outcome/outcome.h"
-#include "gather/report/report.h"
-#include "gather/search/scoring.h"
 #include "metrics/output_directory.h"
 
 namespace podium::gather {
@@ -43,10 +44,9 @@ void check_options(const GatherOptions& options) {
   if (options.output.empty()) {
     throw UsageError("--output: give the directory to write");
   }
-  if (options.greedy_rounds < 1 || options.bootstrap_replicates < 1) {
-    throw UsageError(
-        fmt::format("--greedy_rounds={} and --bootstrap_replicates={}: expected at least 1",
-                    options.greedy_rounds, options.bootstrap_replicates));
+  if (options.bootstrap_replicates < 1) {
+    throw UsageError(fmt::format("--bootstrap_replicates={}: expected at least 1",
+                                 options.bootstrap_replicates));
   }
   std::error_code ignored;
   if (!options.overwrite && fs::is_directory(options.output, ignored) &&
@@ -57,12 +57,38 @@ void check_options(const GatherOptions& options) {
   }
 }
 
+// The parts that the options name, found before anything is read.
+struct Parts {
+  const EnsembleRow* ensemble = nullptr;
+  PartSpec ensemble_keys;  // those that are not given at their default
+  const ThresholdRow* threshold_rule = nullptr;
+};
+
+// Errors: UsageError for an unknown name or a value outside the range of its key.
+Parts find_parts(const GatherOptions& options) {
+  Parts parts;
+  parts.ensemble = with_context("--ensemble=" + options.ensemble.name,
+                                [&] { return &ensemble_table().at(options.ensemble.name); });
+  parts.threshold_rule = with_context("--thresholds=" + options.threshold_rule, [&] {
+    return &threshold_table().at(options.threshold_rule);
+  });
+  parts.ensemble_keys = part_with_defaults(*parts.ensemble, options.ensemble.parameters);
+  for (const Field& field : parts.ensemble->parameters.fields()) {
+    const nlohmann::json& value = parts.ensemble_keys.parameters.at(field.key);
+    if (field.min && value < *field.min) {
+      throw UsageError(
+          fmt::format("--{}={}: expected at least {}", field.key, value.dump(), *field.min));
+    }
+  }
+  return parts;
+}
+
 // Scores one set of values, with thresholds of its own where the metric decides by thresholds.
 class Judge {
  public:
-  Judge(const OofTable& table, const FoldParts& parts, Metric metric, ThresholdRule rule,
-        int num_threads)
-      : table_(table), parts_(parts), metric_(metric), rule_(rule), num_threads_(num_threads) {}
+  Judge(const OofTable& table, const FoldParts& parts, const ScorerRow& scorer,
+        const ThresholdRow& rule, int num_threads)
+      : table_(table), parts_(parts), scorer_(scorer), rule_(rule), num_threads_(num_threads) {}
 
   ScoreSummary summary_of(const Values& values) const {
     return summarise(*scorer_of(values), parts_);
@@ -75,16 +101,17 @@ class Judge {
  private:
   std::unique_ptr<Scorer> scorer_of(const Values& values) const {
     const bool needs_decision =
-        metric_ != Metric::kMap && table_.samples.task != PredictionTask::kSingleLabel;
-    const Decision decision =
-        needs_decision ? fit_decision(table_, values, rule_, metric_, num_threads_) : Decision();
-    return make_scorer(metric_, table_, values, decision, num_threads_);
+        scorer_.is_decided && table_.samples.task != PredictionTask::kSingleLabel;
+    const Decision decision = needs_decision
+                                  ? fit_decision(table_, values, rule_, scorer_.dice, num_threads_)
+                                  : Decision();
+    return scorer_.create(table_, values, decision, num_threads_);
   }
 
   const OofTable& table_;
   const FoldParts& parts_;
-  Metric metric_;
-  ThresholdRule rule_;
+  const ScorerRow& scorer_;
+  const ThresholdRow& rule_;
   int num_threads_;
 };
 
@@ -97,59 +124,47 @@ std::vector<ModelScore> score_groups(const std::vector<GroupPredictions>& groups
   return scores;
 }
 
-void choose_ensemble(const OofTable& table, const GatherOptions& options, const Judge& judge,
-                     int num_threads, Outcome& outcome) {
+void choose_ensemble(const OofTable& table, const Parts& parts, const Judge& judge, int num_threads,
+                     GatherFindings& findings) {
   const size_t num_groups = table.groups.size();
   const std::vector<int64_t> equal(num_groups, 1);
   for (size_t m = 1; m < num_groups; ++m) {
-    if (outcome.groups[m].score.value > outcome.groups[outcome.best_group].score.value) {
-      outcome.best_group = m;
+    if (findings.groups[m].score.value > findings.groups[findings.best_group].score.value) {
+      findings.best_group = m;
     }
   }
-  outcome.counts = equal;
-  if (options.ensemble == EnsembleMethod::kBest) {
-    std::fill(outcome.counts.begin(), outcome.counts.end(), 0);
-    outcome.counts[outcome.best_group] = 1;
-  } else if (options.ensemble == EnsembleMethod::kGreedy) {
-    outcome.greedy =
-        select_greedily(num_groups, options.greedy_rounds, [&](const std::vector<int64_t>& counts) {
-          return judge.score_of(weighted_mean(table.groups, counts, num_threads));
-        });
-    outcome.counts = outcome.greedy->counts;
-  }
+  const EnsembleSearch search = {
+      num_groups, findings.best_group, [&](const std::vector<int64_t>& counts) {
+        return judge.score_of(weighted_mean(table.groups, counts, num_threads));
+      }};
+  EnsembleChoice choice = parts.ensemble->create(search, parts.ensemble_keys);
+  findings.counts = std::move(choice.counts);
+  findings.greedy = std::move(choice.greedy);
   for (size_t m = 0; m < num_groups; ++m) {
-    outcome.groups[m].weight = outcome.counts[m];
+    findings.groups[m].weight = findings.counts[m];
   }
-  outcome.ensemble = weighted_mean(table.groups, outcome.counts, num_threads);
-  outcome.mean_of_all = judge.summary_of(
-      outcome.counts == equal ? outcome.ensemble : weighted_mean(table.groups, equal, num_threads));
+  findings.ensemble = weighted_mean(table.groups, findings.counts, num_threads);
+  findings.mean_of_all =
+      judge.summary_of(findings.counts == equal ? findings.ensemble
+                                                : weighted_mean(table.groups, equal, num_threads));
 }
 
 // Scores of the ensemble by the other metrics of its task.
-std::vector<NamedScore> other_scores(const OofTable& table, const Outcome& outcome,
+std::vector<NamedScore> other_scores(const OofTable& table, const GatherFindings& findings,
                                      int num_threads) {
-  std::vector<Metric> metrics;
-  if (table.samples.task == PredictionTask::kMultiLabel) {
-    metrics = {Metric::kMap};
-  } else if (table.samples.task == PredictionTask::kSingleLabel) {
-    metrics = {Metric::kAccuracy, Metric::kF1};
-  } else {
-    metrics = {Metric::kMiouPerImage, Metric::kMiouGlobal};
-    if (table.samples.is_binary_mask()) {
-      metrics.insert(metrics.begin(), {Metric::kDiceGlobal, Metric::kDicePerImage});
-    }
-  }
+  const bool is_multi_label = table.samples.task == PredictionTask::kMultiLabel;
   const std::vector<uint16_t> all(table.samples.num_samples(), 1);
   std::vector<NamedScore> scores;
-  for (const Metric metric : metrics) {
+  for (const ScorerRow* scorer : scorers_of(table.samples)) {
+    if (is_multi_label && scorer->is_decided) continue;  // nested, in sample and at 0.5, below
     scores.push_back(
-        {metric_name(metric),
-         make_scorer(metric, table, outcome.ensemble, outcome.decision, num_threads)->score(all)});
+        {scorer->name,
+         scorer->create(table, findings.ensemble, findings.decision, num_threads)->score(all)});
   }
-  if (outcome.decision.classes) {
-    scores.push_back({"macro_f1_nested", outcome.decision.classes->macro_f1_nested});
-    scores.push_back({"macro_f1_in_sample", outcome.decision.classes->macro_f1_in_sample});
-    scores.push_back({"macro_f1_at_0.5", outcome.decision.classes->macro_f1_at_half});
+  if (findings.decision.classes) {
+    scores.push_back({"macro_f1_nested", findings.decision.classes->macro_f1_nested});
+    scores.push_back({"macro_f1_in_sample", findings.decision.classes->macro_f1_in_sample});
+    scores.push_back({"macro_f1_at_0.5", findings.decision.classes->macro_f1_at_half});
   }
   return scores;
 }
@@ -180,50 +195,50 @@ std::vector<RunCurves> collect_curves(const OofTable& table,
   return curves;
 }
 
-GatherResult result_of(const Outcome& outcome) {
+GatherResult result_of(const GatherFindings& findings) {
   GatherResult result;
-  result.metric = metric_name(outcome.metric);
-  result.score = outcome.score.value;
-  result.interval_low = outcome.interval.low;
-  result.interval_high = outcome.interval.high;
-  result.mean_over_folds = outcome.score.mean;
-  result.stddev_over_folds = outcome.score.stddev;
-  result.prior_score = outcome.prior_score;
+  result.metric = findings.scorer->name;
+  result.score = findings.score.value;
+  result.interval_low = findings.interval.low;
+  result.interval_high = findings.interval.high;
+  result.mean_over_folds = findings.score.mean;
+  result.stddev_over_folds = findings.score.stddev;
+  result.prior_score = findings.prior_score;
   result.baseline_score =
-      outcome.best_baseline() ? outcome.baselines[*outcome.best_baseline()].score.value : kNan;
-  for (const ModelScore& group : outcome.groups) {
+      findings.best_baseline() ? findings.baselines[*findings.best_baseline()].score.value : kNan;
+  for (const ModelScore& group : findings.groups) {
     result.groups.push_back({group.name, group.score.value, group.weight});
   }
   return result;
 }
 
 // Everything that is found out from out-of-fold predictions.
-Outcome judge_models(const OofTable& table, const OofTable* baselines, const GatherOptions& options,
-                     int num_threads) {
-  Outcome outcome;
-  outcome.metric = parse_metric(options.metric, table.samples);
-  outcome.method = options.ensemble;
-  outcome.threshold_rule = options.threshold_rule;
-  outcome.parts = fold_parts(table);
-  const Judge judge(table, outcome.parts, outcome.metric, options.threshold_rule, num_threads);
-  outcome.groups = score_groups(table.groups, judge);
+GatherFindings judge_models(const OofTable& table, const OofTable* baselines,
+                            const GatherOptions& options, const Parts& parts, int num_threads) {
+  GatherFindings findings;
+  findings.scorer = &choose_scorer(options.metric, table.samples);
+  findings.method = parts.ensemble;
+  findings.threshold_rule = parts.threshold_rule;
+  findings.parts = fold_parts(table);
+  const Judge judge(table, findings.parts, *findings.scorer, *parts.threshold_rule, num_threads);
+  findings.groups = score_groups(table.groups, judge);
   if (baselines != nullptr) {
-    outcome.baselines = score_groups(baselines->groups, judge);
+    findings.baselines = score_groups(baselines->groups, judge);
   }
-  choose_ensemble(table, options, judge, num_threads, outcome);
-  outcome.decision =
-      fit_decision(table, outcome.ensemble, options.threshold_rule, outcome.metric, num_threads);
+  choose_ensemble(table, parts, judge, num_threads, findings);
+  findings.decision = fit_decision(table, findings.ensemble, *parts.threshold_rule,
+                                   findings.scorer->dice, num_threads);
   const auto scorer =
-      make_scorer(outcome.metric, table, outcome.ensemble, outcome.decision, num_threads);
-  outcome.score = summarise(*scorer, outcome.parts);
-  outcome.bootstrap_replicates = options.bootstrap_replicates;
-  outcome.interval = bootstrap_interval(*scorer, table.samples.num_samples(),
-                                        options.bootstrap_replicates, options.seed, num_threads);
-  outcome.other_scores = other_scores(table, outcome, num_threads);
-  outcome.class_priors = class_priors(table);
-  outcome.prior_score = prior_score(outcome.metric, table);
-  outcome.runs = collect_curves(table, options.runs);
-  return outcome;
+      findings.scorer->create(table, findings.ensemble, findings.decision, num_threads);
+  findings.score = summarise(*scorer, findings.parts);
+  findings.bootstrap_replicates = options.bootstrap_replicates;
+  findings.interval = bootstrap_interval(*scorer, table.samples.num_samples(),
+                                         options.bootstrap_replicates, options.seed, num_threads);
+  findings.other_scores = other_scores(table, findings, num_threads);
+  findings.class_priors = class_priors(table);
+  findings.prior_score = findings.scorer->prior(*findings.scorer, table);
+  findings.runs = collect_curves(table, options.runs);
+  return findings;
 }
 
 }  // namespace
@@ -251,6 +266,7 @@ std::string GatherResult::summary() const {
 
 GatherResult gather(const GatherOptions& options) {
   check_options(options);
+  const Parts parts = find_parts(options);
   const int num_threads = options.num_threads > 0 ? options.num_threads : available_cores();
   const OofTable table = join_oof(load_sets(options.oof, PredictionKind::kOutOfFold, "--oof"));
   std::optional<OofTable> baselines;
@@ -267,7 +283,8 @@ GatherResult gather(const GatherOptions& options) {
     log_info("submission layout of {}: {}", options.sample_submission.string(),
              layout_title(sample->layout()));
   }
-  Outcome outcome = judge_models(table, baselines ? &*baselines : nullptr, options, num_threads);
+  GatherFindings findings =
+      judge_models(table, baselines ? &*baselines : nullptr, options, parts, num_threads);
 
   metrics::OutputDirectory output(options.output, options.overwrite);
   std::vector<std::string> names;
@@ -276,23 +293,23 @@ GatherResult gather(const GatherOptions& options) {
     names.emplace_back(name);
   };
   if (test) {
-    outcome.test_inputs = inputs_of(test->groups);
-    outcome.submission =
+    findings.test_inputs = inputs_of(test->groups);
+    findings.submission =
         sample->write(output.path() / "submission.csv", test->samples,
-                      weighted_mean(test->groups, outcome.counts, num_threads), outcome.decision,
+                      weighted_mean(test->groups, findings.counts, num_threads), findings.decision,
                       options.submission_values, options.rle_order);
     names.emplace_back("submission.csv");
   }
-  write("thresholds.json", thresholds_json(table, outcome));
-  write("ensemble.json", ensemble_json(table, outcome));
-  write("scores.json", scores_json(table, outcome));
-  write("report.html", report_html(options, table, baselines ? &*baselines : nullptr, outcome));
+  write("thresholds.json", thresholds_json(table, findings));
+  write("ensemble.json", ensemble_json(table, findings));
+  write("scores.json", scores_json(table, findings));
+  write("report.html", report_html(options, table, baselines ? &*baselines : nullptr, findings));
   const GatherInputs inputs = {inputs_of(table.groups),
                                baselines ? inputs_of(baselines->groups) : std::vector<InputFacts>(),
-                               outcome.test_inputs};
+                               findings.test_inputs};
   write("manifest.json", manifest_json(options, inputs, output.path(), names));
   output.commit();
-  GatherResult result = result_of(outcome);
+  GatherResult result = result_of(findings);
   for (const std::string& name : names) {
     result.files.push_back(options.output / name);
   }

@@ -1,3 +1,4 @@
+// Slots take trials one after another; what is known of each lies on disk.
 #include "sweeps/sweep.h"
 
 #include <fmt/format.h>
@@ -13,9 +14,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "sweeps/trials/lease.h"
 #include "base/process/signal_queue.h"
+#include "base/text.h"
+#include "sweeps/executors/executor_table.h"
+#include "sweeps/trials/lease.h"
 
 namespace podium::sweeps {
 namespace fs = std::filesystem;
@@ -23,28 +25,16 @@ namespace {
 
 constexpr auto kForeignPoll = std::chrono::milliseconds(500);  // of trials that other sweeps run
 constexpr int kInterruptedCode = static_cast<int>(ExitCode::kInterrupted);
-const std::vector<std::string> kExecutors = {"local", "mpi"};
 
 double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 std::vector<Slot> make_slots(const SweepOptions& options, int workers) {
-  if (std::find(kExecutors.begin(), kExecutors.end(), options.executor) == kExecutors.end()) {
-    throw UsageError(fmt::format("--executor={}: this version has {}{}", options.executor,
-                                 join(kExecutors, ", "),
-                                 did_you_mean(options.executor, kExecutors)));
-  }
-  if (options.executor == "mpi") {
-    if (options.hosts.empty()) {
-      throw UsageError("--executor=mpi needs --hosts, as --hosts=a:4,b:4");
-    }
-    return host_slots(options.hosts, workers, options.num_slots);
-  }
-  if (!options.hosts.empty()) {
-    throw UsageError("--hosts belongs to --executor=mpi; add that, or remove --hosts");
-  }
-  return local_slots(options.num_slots > 0 ? options.num_slots : default_num_slots(workers));
+  const ExecutorRow& executor =
+      with_context("--executor=" + options.executor,
+                   [&]() -> const ExecutorRow& { return executor_table().at(options.executor); });
+  return executor.create({workers, options.num_slots, options.hosts});
 }
 
 // The trials of one plan while this process works on them.
@@ -52,16 +42,16 @@ class Sweep {
  public:
   explicit Sweep(const SweepOptions& options)
       : options_(options),
-        plan_(load_plan(options.plan, options.plan_flags)),
+        plan_(load_sweep_plan(options.plan, options.plan_flags)),
         slots_(make_slots(options, plan_.workers)),
         test_(test_digest(plan_)),
-        trials_(expand_plan(plan_, options.output)) {}
+        trials_(expand_sweep_plan(plan_, options.output)) {}
 
   const std::vector<Trial>& trials() const { return trials_; }
   TrialState state(const Trial& trial) const {
     return state_of(trial, test_, options_.lease_timeout);
   }
-  const Plan& plan() const { return plan_; }
+  const SweepPlan& plan() const { return plan_; }
   int num_slots() const { return static_cast<int>(slots_.size()); }
   SweepResult run();
 
@@ -77,12 +67,12 @@ class Sweep {
   bool is_settled(const Trial& trial, TrialState state) const;
   void run_trial(const Claim& claim, const Slot& slot);
   Failure run_steps(const Claim& claim, const Slot& slot);
-  StepRequest request_for(const Trial& trial, const Slot& slot, const std::string& step) const;
+  TrialStep step_for(const Trial& trial, const Slot& slot, const std::string& step) const;
   std::vector<TrialOutcome> outcomes() const;
   void keep_error(std::exception_ptr error);
 
   const SweepOptions& options_;
-  Plan plan_;
+  SweepPlan plan_;
   std::vector<Slot> slots_;
   std::string test_;
   std::vector<Trial> trials_;
@@ -138,18 +128,17 @@ bool Sweep::claim(Claim& result, bool& is_waiting) {
   return false;
 }
 
-StepRequest Sweep::request_for(const Trial& trial, const Slot& slot,
-                               const std::string& step) const {
+TrialStep Sweep::step_for(const Trial& trial, const Slot& slot, const std::string& step) const {
   const auto flag = [](const char* name, const std::string& value) {
     return fmt::format("--{}={}", name, value);
   };
   const fs::path run_dir = trial.directory / "run";
-  StepRequest request;
-  request.step = step;
-  request.slot = slot;
-  request.log = trial.directory / "logs" / (step + ".log");
-  request.child_file = trial.directory / "child";
-  auto& arguments = request.arguments;
+  TrialStep trial_step;
+  trial_step.command = step;
+  trial_step.slot = slot;
+  trial_step.log = trial.directory / "logs" / (step + ".log");
+  trial_step.child_file = trial.directory / "child";
+  auto& arguments = trial_step.arguments;
   arguments = {"launch", flag("n", std::to_string(plan_.workers)),
                flag("max_restarts", std::to_string(plan_.max_restarts))};
   if (!slot.hosts.empty()) arguments.push_back(flag("hosts", slot.hosts));
@@ -157,7 +146,7 @@ StepRequest Sweep::request_for(const Trial& trial, const Slot& slot,
   if (step == "predict") {
     arguments.insert(arguments.end(), {flag("run", run_dir.string()), flag("split", "test"),
                                        flag("data", plan_.test_data.string())});
-    return request;
+    return trial_step;
   }
   arguments.insert(arguments.end(),
                    {flag("recipe", plan_.recipe.string()), flag("data", plan_.data.string()),
@@ -168,7 +157,7 @@ StepRequest Sweep::request_for(const Trial& trial, const Slot& slot,
     arguments.push_back(flag("fold", std::to_string(trial.fold)));
   }
   for (const std::string& text : trial.overrides) arguments.push_back(flag("set", text));
-  return request;
+  return trial_step;
 }
 
 // The steps that are missing. A failure of code 0 means that all went well.
@@ -183,8 +172,8 @@ Failure Sweep::run_steps(const Claim& claim, const Slot& slot) {
   record_start(trial, plan_);
   for (const std::string step : {"train", "predict"}) {
     if (step == "train" ? is_trained : test_.empty()) continue;
-    const StepResult result =
-        options_.runner(request_for(trial, slot, step), claim.stop.get_token());
+    const TrialStepResult result =
+        options_.runner(step_for(trial, slot, step), claim.stop.get_token());
     if (result.code != 0) return {result.code, step, result.message, unix_time()};
     if (step == "train") record_trained(trial);
   }

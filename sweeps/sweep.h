@@ -1,29 +1,29 @@
 // `podium sweep`: the trials of a plan over the free slots, by one process or by several on a
-// shared disk. Read next: plan.h, ledger.h, executor.h, summary.h.
+// shared disk. Read next: sweep_plan.h, ledger.h, executor_table.h, summary.h.
 #pragma once
 
 #include <chrono>
 #include <filesystem>
 #include <string>
 
-#include "sweeps/executors/executor.h"
-#include "sweeps/trials/plan.h"
+#include "sweeps/executors/trial_step.h"
+#include "sweeps/trials/sweep_plan.h"
 #include "sweeps/trials/summary.h"
 
 namespace podium::sweeps {
 
 struct SweepOptions {
   std::filesystem::path plan;
-  PlanFlags plan_flags;
+  SweepPlanFlags plan_flags;
   std::filesystem::path output;
-  std::string executor = "local";  // "local", "mpi"
+  std::string executor = "local";  // a row of executor_table()
   std::string hosts;               // "a:4,b:4", for "mpi"
   int num_slots = 0;               // 0: local: cores / workers; mpi: as many as the hosts take
   std::string device = "auto";
   bool retry_failed = true;  // try again what failed in an earlier sweep
   // A lease without heartbeat for this long is taken over.
   std::chrono::milliseconds lease_timeout{60'000};
-  StepRunner runner = run_child;
+  TrialStepRunner runner = run_child;
 };
 
 struct SweepResult {

@@ -1,4 +1,4 @@
-// Names of the choices.
+// Names of the choices that are no parts of a table.
 #include "gather/outcome/gather_options.h"
 
 #include <fmt/format.h>
@@ -27,13 +27,6 @@ Value choose(const std::string& flag, const std::string& name,
 
 }  // namespace
 
-EnsembleMethod parse_ensemble_method(const std::string& name) {
-  return choose<EnsembleMethod>("--ensemble", name,
-                                {{"mean", EnsembleMethod::kMean},
-                                 {"best", EnsembleMethod::kBest},
-                                 {"greedy", EnsembleMethod::kGreedy}});
-}
-
 SubmissionValues parse_submission_values(const std::string& name) {
   return choose<SubmissionValues>(
       "--submission_values", name,
@@ -43,16 +36,6 @@ SubmissionValues parse_submission_values(const std::string& name) {
 RleOrder parse_rle_order(const std::string& name) {
   return choose<RleOrder>("--rle_order", name,
                           {{"row", RleOrder::kRowMajor}, {"column", RleOrder::kColumnMajor}});
-}
-
-ThresholdRule parse_threshold_rule(const std::string& name) {
-  return choose<ThresholdRule>("--threshold_rule", name,
-                               {{"f1", ThresholdRule::kF1}, {"youden", ThresholdRule::kYouden}});
-}
-
-std::string method_name(EnsembleMethod method) {
-  return method == EnsembleMethod::kMean ? "mean"
-                                         : (method == EnsembleMethod::kBest ? "best" : "greedy");
 }
 
 }  // namespace podium::gather

@@ -1,4 +1,4 @@
-// What `podium gather` is told. Read next: outcome.h.
+// What `podium gather` is told. Read next: findings.h.
 #pragma once
 
 #include <cstdint>
@@ -6,23 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "base/recipe/part.h"
 #include "base/rle.h"
-#include "gather/search/thresholds.h"
 #include "gather/submit/submission.h"
 
 namespace podium::gather {
 
-enum class EnsembleMethod {
-  kMean,    // every group once
-  kBest,    // the best single group
-  kGreedy,  // Caruana's selection with replacement
-};
-// Errors: UsageError lists the choices; `flag` names the origin.
-EnsembleMethod parse_ensemble_method(const std::string& name);      // mean, best, greedy
+// Errors: UsageError lists the choices.
 SubmissionValues parse_submission_values(const std::string& name);  // probabilities, labels
 RleOrder parse_rle_order(const std::string& name);                  // row, column
-ThresholdRule parse_threshold_rule(const std::string& name);        // f1, youden
-std::string method_name(EnsembleMethod method);
 
 struct GatherOptions {
   std::vector<std::filesystem::path>
@@ -34,10 +26,9 @@ struct GatherOptions {
   std::filesystem::path sample_submission;  // empty: no submission
   std::filesystem::path output;             // directory, written whole or not at all
   bool overwrite = false;                   // replace a non-empty output
-  std::string metric;  // map, f1, accuracy, dice, miou, ...; empty: default of the task
-  EnsembleMethod ensemble = EnsembleMethod::kMean;
-  int greedy_rounds = 25;  // additions tried by kGreedy
-  ThresholdRule threshold_rule = ThresholdRule::kF1;
+  std::string metric;             // map, f1, accuracy, dice, miou, ...; empty: default of the task
+  PartSpec ensemble{"mean", {}};  // of ensemble_table(); keys that are not given have defaults
+  std::string threshold_rule = "f1";  // of threshold_table()
   SubmissionValues submission_values = SubmissionValues::kProbabilities;
   RleOrder rle_order = RleOrder::kRowMajor;
   int bootstrap_replicates = 200;  // for the interval of the ensemble's score

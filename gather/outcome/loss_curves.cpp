@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "metrics/metric_table.h"
 
 namespace podium::gather {
 using nlohmann::json;
@@ -42,12 +43,12 @@ void add_point(std::vector<CurvePoint>& curve, double x, const json& line, const
   }
 }
 
-// The first key "val_*" that is not the loss.
+// The first of the catalogue that the line has, but for the loss.
 std::string metric_key_of(const json& line) {
-  for (const auto& [key, value] : line.items()) {
-    if (key.starts_with("val_") && key != "val_loss" && value.is_number()) {
-      return key;
-    }
+  for (const metrics::MetricRow& row : metrics::metric_table().rows()) {
+    if (!row.is_evaluated || row.name == "loss") continue;
+    const auto found = line.find(metrics::validation_key(row.name));
+    if (found != line.end() && found->is_number()) return found.key();
   }
   return "";
 }

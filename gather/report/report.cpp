@@ -57,14 +57,14 @@ footer{margin-top:44px;color:var(--muted);font-size:13px}
 @media (max-width:600px){.grid4{grid-template-columns:repeat(auto-fill,minmax(160px,1fr))}main{padding:18px 14px 40px}h1{font-size:22px}.card b{font-size:21px}section{margin-top:30px}}
 )css";
 
-std::string subtitle(const OofTable& table, const Outcome& outcome) {
+std::string subtitle(const OofTable& table, const GatherFindings& findings) {
   std::string task = task_name(table.samples.task);
   task[task.find('_') == std::string::npos ? task.size() - 1 : task.find('_')] =
       task.find('_') == std::string::npos ? task.back() : '-';
   return fmt::format("{} predictions of {} and {} by {}; scores are out of fold", task,
                      counted(table.samples.num_samples(), "labelled sample", "labelled samples"),
                      counted(table.samples.num_classes(), "class", "classes"),
-                     counted(outcome.groups.size(), "model", "models"));
+                     counted(findings.groups.size(), "model", "models"));
 }
 
 }  // namespace
@@ -102,28 +102,28 @@ std::string legend_item(std::string_view colour, std::string_view text) {
 }
 
 std::string report_html(const GatherOptions& options, const OofTable& table,
-                        const OofTable* baselines, const Outcome& outcome) {
+                        const OofTable* baselines, const GatherFindings& findings) {
   std::string page = fmt::format(
       "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
       "content='width=device-width,initial-scale=1'><title>{}</title><style>{}</style></"
       "head><body><main>\n"
       "<h1>{}</h1><p class='sub'>{}</p>\n",
       escape_html(options.title), kStyle, escape_html(options.title),
-      escape_html(subtitle(table, outcome)));
-  page += headline_section(outcome);
-  page += models_section(outcome);
-  page += class_bars_section(table, outcome);
+      escape_html(subtitle(table, findings)));
+  page += headline_section(findings);
+  page += models_section(findings);
+  page += class_bars_section(table, findings);
   if (table.samples.task == PredictionTask::kMultiLabel) {
-    page += threshold_section(table, outcome);
-    page += precision_recall_section(table, baselines, outcome);
+    page += threshold_section(table, findings);
+    page += precision_recall_section(table, baselines, findings);
   } else if (table.samples.task == PredictionTask::kSingleLabel) {
-    page += confusion_section(table, outcome);
+    page += confusion_section(table, findings);
   } else {
-    page += mask_section(outcome);
+    page += mask_section(findings);
   }
-  page += loss_section(outcome);
-  page += data_section(table, outcome);
-  page += inputs_section(options, table, outcome);
+  page += loss_section(findings);
+  page += data_section(table, findings);
+  page += inputs_section(options, table, findings);
   page += fmt::format(
       "<footer>Written by podium {}. The same inputs give the same "
       "page.</footer>\n</main></body></html>\n",

@@ -5,15 +5,15 @@
 #include <string>
 #include <string_view>
 
+#include "gather/outcome/findings.h"
 #include "gather/outcome/gather_options.h"
 #include "gather/sets/join.h"
-#include "gather/outcome/outcome.h"
 
 namespace podium::gather {
 
 // `baselines` may be null. The text depends on the inputs only: no time, no host.
 std::string report_html(const GatherOptions& options, const OofTable& table,
-                        const OofTable* baselines, const Outcome& outcome);
+                        const OofTable* baselines, const GatherFindings& findings);
 
 namespace colours {
 inline constexpr std::string_view kEnsemble = "#1f6f8b";
@@ -25,22 +25,22 @@ inline constexpr std::string_view kThreshold = "#b03a5b";
 }  // namespace colours
 
 // Parts of the page; each returns HTML.
-std::string headline_section(const Outcome& outcome);
-std::string models_section(const Outcome& outcome);
-std::string loss_section(const Outcome& outcome);
-std::string data_section(const OofTable& table, const Outcome& outcome);
+std::string headline_section(const GatherFindings& findings);
+std::string models_section(const GatherFindings& findings);
+std::string loss_section(const GatherFindings& findings);
+std::string data_section(const OofTable& table, const GatherFindings& findings);
 std::string inputs_section(const GatherOptions& options, const OofTable& table,
-                           const Outcome& outcome);
+                           const GatherFindings& findings);
 // Bars of one value per class with the prior as tick and the best baseline as mark.
-std::string class_bars_section(const OofTable& table, const Outcome& outcome);
+std::string class_bars_section(const OofTable& table, const GatherFindings& findings);
 // Multi-label only.
-std::string threshold_section(const OofTable& table, const Outcome& outcome);
+std::string threshold_section(const OofTable& table, const GatherFindings& findings);
 std::string precision_recall_section(const OofTable& table, const OofTable* baselines,
-                                     const Outcome& outcome);
+                                     const GatherFindings& findings);
 // Single label only.
-std::string confusion_section(const OofTable& table, const Outcome& outcome);
+std::string confusion_section(const OofTable& table, const GatherFindings& findings);
 // Masks only.
-std::string mask_section(const Outcome& outcome);
+std::string mask_section(const GatherFindings& findings);
 
 // "<section id=...><h2>title</h2><p class='lead'>lead</p>body</section>".
 std::string section(std::string_view id, std::string_view title, std::string_view lead,

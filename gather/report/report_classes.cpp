@@ -99,9 +99,9 @@ std::string class_title(const OofTable& table, size_t k) {
   return "<h3>" + escape_html(table.samples.classes[k]) + "</h3>";
 }
 
-std::string threshold_figure(const OofTable& table, const Outcome& outcome, size_t k) {
-  const RankingCurve curve = curve_of(table, outcome.ensemble, k);
-  const ClassThresholds& fitted = *outcome.decision.classes;
+std::string threshold_figure(const OofTable& table, const GatherFindings& findings, size_t k) {
+  const RankingCurve curve = curve_of(table, findings.ensemble, k);
+  const ClassThresholds& fitted = *findings.decision.classes;
   if (curve.positives == 0) {
     return "<figure>" + class_title(table, k) +
            "<small>no positive among the known targets</small></figure>";
@@ -123,8 +123,8 @@ std::string threshold_figure(const OofTable& table, const Outcome& outcome, size
                      plot.str());
 }
 
-std::string threshold_table(const OofTable& table, const Outcome& outcome) {
-  const ClassThresholds& fitted = *outcome.decision.classes;
+std::string threshold_table(const OofTable& table, const GatherFindings& findings) {
+  const ClassThresholds& fitted = *findings.decision.classes;
   std::vector<std::vector<std::string>> rows;
   for (size_t k = 0; k < table.samples.num_classes(); ++k) {
     double low = fitted.thresholds[k];
@@ -136,7 +136,7 @@ std::string threshold_table(const OofTable& table, const Outcome& outcome) {
     rows.push_back({escape_html(table.samples.classes[k]), decimals(fitted.thresholds[k], 4),
                     decimals(low, 3) + " to " + decimals(high, 3), decimals(fitted.f1_in_sample[k]),
                     decimals(fitted.f1_nested[k]), decimals(fitted.f1_at_half[k]),
-                    decimals(outcome.class_priors[k])});
+                    decimals(findings.class_priors[k])});
   }
   return "<details><summary>All thresholds</summary>" +
          html_table({"class", "threshold", "spread over folds", "F1 in sample", "F1 nested",
@@ -176,15 +176,11 @@ std::string colour_between(double share) {
 
 }  // namespace
 
-std::string class_bars_section(const OofTable& table, const Outcome& outcome) {
+std::string class_bars_section(const OofTable& table, const GatherFindings& findings) {
   const bool is_multi_label = table.samples.task == PredictionTask::kMultiLabel;
-  const std::string what = outcome.metric == Metric::kMap        ? "Average precision"
-                           : outcome.metric == Metric::kF1       ? "F1"
-                           : outcome.metric == Metric::kAccuracy ? "Accuracy"
-                                                                 : "IoU";
-  const std::vector<double>& scores = outcome.score.per_class;
-  const bool has_baseline = outcome.best_baseline().has_value();
-  const bool shows_prior = is_multi_label && outcome.metric == Metric::kMap;
+  const std::vector<double>& scores = findings.score.per_class;
+  const bool has_baseline = findings.best_baseline().has_value();
+  const bool shows_prior = is_multi_label && !findings.scorer->is_decided;
   std::string body = "<div class='legend'>" + legend_item(colours::kBar, "ensemble");
   body += shows_prior ? legend_item(colours::kPrior, "class prior") : "";
   body += has_baseline ? legend_item(colours::kBaseline, "baseline") : "";
@@ -195,12 +191,12 @@ std::string class_bars_section(const OofTable& table, const Outcome& outcome) {
                         [&](size_t k) { return !std::isnan(scores[k]); });
   for (const size_t k : order) {
     const double baseline =
-        has_baseline ? outcome.baselines[*outcome.best_baseline()].score.per_class[k] : NAN;
+        has_baseline ? findings.baselines[*findings.best_baseline()].score.per_class[k] : NAN;
     const std::string name = escape_html(table.samples.classes[k]);
     body += fmt::format(
         "<div class='name' title='{0}'>{0}</div><div class='track'>{1}</div><div "
         "class='value'>{2}</div>\n",
-        name, bar(scores[k], shows_prior ? outcome.class_priors[k] : NAN, baseline),
+        name, bar(scores[k], shows_prior ? findings.class_priors[k] : NAN, baseline),
         decimals(scores[k]));
   }
   const auto num_undefined =
@@ -210,16 +206,16 @@ std::string class_bars_section(const OofTable& table, const Outcome& outcome) {
     lead += fmt::format(" {} classes occur in no known target and are left out of the mean.",
                         num_undefined);
   }
-  return section("classes", what + " per class", lead, body + "</div>");
+  return section("classes", findings.scorer->class_title + " per class", lead, body + "</div>");
 }
 
-std::string threshold_section(const OofTable& table, const Outcome& outcome) {
-  const ClassThresholds& fitted = *outcome.decision.classes;
+std::string threshold_section(const OofTable& table, const GatherFindings& findings) {
+  const ClassThresholds& fitted = *findings.decision.classes;
   std::string body = "<div class='grid4'>";
-  for (const size_t k : plotted_classes(outcome.score.per_class)) {
-    body += threshold_figure(table, outcome, k);
+  for (const size_t k : plotted_classes(findings.score.per_class)) {
+    body += threshold_figure(table, findings, k);
   }
-  body += "</div>" + threshold_table(table, outcome);
+  body += "</div>" + threshold_table(table, findings);
   const std::string lead = fmt::format(
       "Thresholds are the best of all cuts on the out-of-fold predictions: macro F1 {} in sample, "
       "{} when each fold is decided by "
@@ -231,26 +227,26 @@ std::string threshold_section(const OofTable& table, const Outcome& outcome) {
 }
 
 std::string precision_recall_section(const OofTable& table, const OofTable* baselines,
-                                     const Outcome& outcome) {
+                                     const GatherFindings& findings) {
   std::string body = "<div class='legend'>" + legend_item(colours::kEnsemble, "ensemble") +
                      (baselines != nullptr ? legend_item(colours::kBaseline, "baseline") : "") +
                      legend_item(colours::kPrior, "class prior") +
                      legend_item(colours::kThreshold, "at the threshold") +
                      "</div><div class='grid4'>";
-  for (const size_t k : plotted_classes(outcome.score.per_class)) {
-    const RankingCurve curve = curve_of(table, outcome.ensemble, k);
+  for (const size_t k : plotted_classes(findings.score.per_class)) {
+    const RankingCurve curve = curve_of(table, findings.ensemble, k);
     if (curve.positives == 0) {
       continue;
     }
     Plot plot(260, 200, {0, 1}, {0, 1}, "recall", "precision");
-    plot.horizontal(outcome.class_priors[k], colours::kPrior);
+    plot.horizontal(findings.class_priors[k], colours::kPrior);
     if (baselines != nullptr) {
       plot.line(
-          precision_recall(curve_of(table, baselines->groups[*outcome.best_baseline()].values, k)),
+          precision_recall(curve_of(table, baselines->groups[*findings.best_baseline()].values, k)),
           colours::kBaseline, 1.3);
     }
     plot.line(precision_recall(curve), colours::kEnsemble, 1.8);
-    const double threshold = outcome.decision.classes->thresholds[k];
+    const double threshold = findings.decision.classes->thresholds[k];
     const auto last = std::partition_point(
         curve.points.begin(), curve.points.end(),
         [&](const RankPoint& point) { return static_cast<double>(point.score) >= threshold; });
@@ -271,10 +267,10 @@ std::string precision_recall_section(const OofTable& table, const OofTable* base
                  body + "</div>");
 }
 
-std::string confusion_section(const OofTable& table, const Outcome& outcome) {
+std::string confusion_section(const OofTable& table, const GatherFindings& findings) {
   const auto num_classes = static_cast<int64_t>(table.samples.num_classes());
   const std::vector<int64_t> counts = metrics::confusion_matrix(
-      metrics::argmax_per_sample(outcome.ensemble.probabilities, num_classes), table.class_targets,
+      metrics::argmax_per_sample(findings.ensemble.probabilities, num_classes), table.class_targets,
       num_classes);
   constexpr int kCell = 26, kMargin = 130;
   const int64_t size =
@@ -318,15 +314,15 @@ std::string confusion_section(const OofTable& table, const Outcome& outcome) {
       svg + "</svg></div>");
 }
 
-std::string mask_section(const Outcome& outcome) {
+std::string mask_section(const GatherFindings& findings) {
   std::vector<std::vector<std::string>> rows;
-  for (const NamedScore& other : outcome.other_scores) {
+  for (const NamedScore& other : findings.other_scores) {
     rows.push_back({other.name, decimals(other.value)});
   }
   std::string body;
   std::string lead = "Each pixel gets the class with the largest probability.";
-  if (outcome.decision.mask) {
-    const MaskThreshold& fitted = *outcome.decision.mask;
+  if (findings.decision.mask) {
+    const MaskThreshold& fitted = *findings.decision.mask;
     lead = fmt::format(
         "One threshold for all pixels, the best of all 65,536 levels out of fold: {}. Dice {} in "
         "sample, {} when each fold "

@@ -30,13 +30,13 @@ std::string plus_minus(const ScoreSummary& score) {
 }
 
 // All scores on one line, so that their distances can be seen.
-std::string score_ladder(const Outcome& outcome) {
-  std::vector<double> values = {outcome.prior_score, outcome.interval.low, outcome.interval.high,
-                                outcome.score.value};
-  for (const ModelScore& group : outcome.groups) {
+std::string score_ladder(const GatherFindings& findings) {
+  std::vector<double> values = {findings.prior_score, findings.interval.low, findings.interval.high,
+                                findings.score.value};
+  for (const ModelScore& group : findings.groups) {
     values.push_back(group.score.value);
   }
-  for (const ModelScore& baseline : outcome.baselines) {
+  for (const ModelScore& baseline : findings.baselines) {
     values.push_back(baseline.score.value);
   }
   const Range range = nice_range(values);
@@ -54,11 +54,11 @@ std::string score_ladder(const Outcome& outcome) {
   }
   svg += fmt::format("<line class='axis' x1='{}' x2='{}' y1='26' y2='26'/>", kMargin,
                      kWidth - kMargin);
-  if (std::isfinite(outcome.interval.low)) {
+  if (std::isfinite(findings.interval.low)) {
     svg += fmt::format(
         "<rect x='{:.1f}' y='19' width='{:.1f}' height='14' rx='4' fill='{}' opacity='.25'/>",
-        x(outcome.interval.low), std::max(2.0, x(outcome.interval.high) - x(outcome.interval.low)),
-        colours::kEnsemble);
+        x(findings.interval.low),
+        std::max(2.0, x(findings.interval.high) - x(findings.interval.low)), colours::kEnsemble);
   }
   const auto mark = [&](double value, std::string_view colour, double radius,
                         const std::string& name) {
@@ -69,17 +69,17 @@ std::string score_ladder(const Outcome& outcome) {
           x(value), radius, colour, escape_html(name), decimals(value));
     }
   };
-  mark(outcome.prior_score, colours::kPrior, 6, "class prior");
-  for (const ModelScore& baseline : outcome.baselines) {
+  mark(findings.prior_score, colours::kPrior, 6, "class prior");
+  for (const ModelScore& baseline : findings.baselines) {
     mark(baseline.score.value, colours::kBaseline, 6, baseline.name);
   }
-  for (const ModelScore& group : outcome.groups) {
+  for (const ModelScore& group : findings.groups) {
     mark(group.score.value, colours::kSingle, 6, group.name);
   }
-  mark(outcome.score.value, colours::kEnsemble, 8, "ensemble");
+  mark(findings.score.value, colours::kEnsemble, 8, "ensemble");
   std::string legend = legend_item(colours::kEnsemble, "ensemble, 95 % interval") +
                        legend_item(colours::kSingle, "single models");
-  legend += outcome.baselines.empty() ? "" : legend_item(colours::kBaseline, "baseline");
+  legend += findings.baselines.empty() ? "" : legend_item(colours::kBaseline, "baseline");
   legend += legend_item(colours::kPrior, "class prior");
   return svg + "</svg></div><div class='legend'>" + legend + "</div>";
 }
@@ -93,13 +93,13 @@ std::string group_legend(const std::map<std::string, std::string_view>& colour_o
 }
 
 // One plot with a curve per run. `pick` chooses the curve.
-std::string run_plot(const Outcome& outcome,
+std::string run_plot(const GatherFindings& findings,
                      const std::map<std::string, std::string_view>& colour_of,
                      const std::string& title,
                      const std::function<const std::vector<CurvePoint>&(const RunCurves&)>& pick) {
   std::vector<double> xs = {0.0};
   std::vector<double> ys;
-  for (const RunCurves& run : outcome.runs) {
+  for (const RunCurves& run : findings.runs) {
     for (const CurvePoint& point : pick(run)) {
       xs.push_back(point.x);
       ys.push_back(point.y);
@@ -109,7 +109,7 @@ std::string run_plot(const Outcome& outcome,
     return "";
   }
   Plot plot(400, 250, nice_range(xs), nice_range(ys), "step", title);
-  for (const RunCurves& run : outcome.runs) {
+  for (const RunCurves& run : findings.runs) {
     const std::vector<CurvePoint>& points = pick(run);
     const std::string_view colour = colour_of.at(run.group);
     plot.line(points, colour, 1.5, "", 0.85);
@@ -136,72 +136,73 @@ std::vector<std::string> model_row(const std::string& name, const ScoreSummary& 
 
 }  // namespace
 
-std::string headline_section(const Outcome& outcome) {
-  const std::string title = metric_title(outcome.metric);
-  const ModelScore& best = outcome.groups[outcome.best_group];
+std::string headline_section(const GatherFindings& findings) {
+  const std::string title = findings.scorer->metric().title;
+  const ModelScore& best = findings.groups[findings.best_group];
   std::string html = "<div class='cards'>";
-  html += card("main", decimals(outcome.score.value),
-               title + ", ensemble (" + method_name(outcome.method) + ")",
-               fmt::format("95 % interval {} to {}", decimals(outcome.interval.low),
-                           decimals(outcome.interval.high)));
-  const std::string spread = std::isnan(outcome.score.stddev)
+  html += card("main", decimals(findings.score.value),
+               title + ", ensemble (" + findings.method->name + ")",
+               fmt::format("95 % interval {} to {}", decimals(findings.interval.low),
+                           decimals(findings.interval.high)));
+  const std::string spread = std::isnan(findings.score.stddev)
                                  ? std::string()
-                                 : "\u00b1 " + decimals(outcome.score.stddev) + " over ";
-  html += card("", decimals(outcome.score.mean), "mean of the folds",
-               fmt::format("{}{} {}", spread, outcome.parts.names.size(),
-                           outcome.parts.are_dealt ? "parts by key" : "folds"));
+                                 : "\u00b1 " + decimals(findings.score.stddev) + " over ";
+  html += card("", decimals(findings.score.mean), "mean of the folds",
+               fmt::format("{}{} {}", spread, findings.parts.names.size(),
+                           findings.parts.are_dealt ? "parts by key" : "folds"));
   html += card("", decimals(best.score.value), "best single model", best.name);
-  if (const auto baseline = outcome.best_baseline()) {
-    html += card("", decimals(outcome.baselines[*baseline].score.value), "baseline",
-                 outcome.baselines[*baseline].name);
+  if (const auto baseline = findings.best_baseline()) {
+    html += card("", decimals(findings.baselines[*baseline].score.value), "baseline",
+                 findings.baselines[*baseline].name);
   }
-  html += card("", decimals(outcome.prior_score), "class prior", "a model that has learnt nothing");
-  if (outcome.decision.classes) {
-    html += card("", decimals(outcome.decision.classes->macro_f1_nested), "macro F1, nested",
+  html +=
+      card("", decimals(findings.prior_score), "class prior", "a model that has learnt nothing");
+  if (findings.decision.classes) {
+    html += card("", decimals(findings.decision.classes->macro_f1_nested), "macro F1, nested",
                  "thresholds fitted on the other folds");
-  } else if (outcome.decision.mask) {
-    html += card("", decimals(outcome.decision.mask->dice_nested), "Dice, nested",
-                 fmt::format("threshold {}", decimals(outcome.decision.mask->threshold, 3)));
+  } else if (findings.decision.mask) {
+    html += card("", decimals(findings.decision.mask->dice_nested), "Dice, nested",
+                 fmt::format("threshold {}", decimals(findings.decision.mask->threshold, 3)));
   }
-  return "<section id='headline'>" + html + "</div>" + score_ladder(outcome) + "</section>\n";
+  return "<section id='headline'>" + html + "</div>" + score_ladder(findings) + "</section>\n";
 }
 
-std::string models_section(const Outcome& outcome) {
-  const auto baseline = outcome.best_baseline();
+std::string models_section(const GatherFindings& findings) {
+  const auto baseline = findings.best_baseline();
   const double reference =
-      baseline ? outcome.baselines[*baseline].score.value : outcome.prior_score;
-  const int64_t total = std::accumulate(outcome.counts.begin(), outcome.counts.end(), int64_t{0});
-  std::vector<size_t> order(outcome.groups.size());
+      baseline ? findings.baselines[*baseline].score.value : findings.prior_score;
+  const int64_t total = std::accumulate(findings.counts.begin(), findings.counts.end(), int64_t{0});
+  std::vector<size_t> order(findings.groups.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return outcome.groups[a].score.value > outcome.groups[b].score.value;
+    return findings.groups[a].score.value > findings.groups[b].score.value;
   });
   std::vector<std::vector<std::string>> rows;
-  rows.push_back(model_row("<b>ensemble (" + method_name(outcome.method) + ")</b>", outcome.score,
-                           "", "", reference));
-  if (outcome.method != EnsembleMethod::kMean) {
-    rows.push_back(model_row("mean of all models", outcome.mean_of_all, "", "", reference));
+  rows.push_back(model_row("<b>ensemble (" + findings.method->name + ")</b>", findings.score, "",
+                           "", reference));
+  if (findings.counts != std::vector<int64_t>(findings.groups.size(), 1)) {
+    rows.push_back(model_row("mean of all models", findings.mean_of_all, "", "", reference));
   }
   for (const size_t m : order) {
-    const ModelScore& group = outcome.groups[m];
+    const ModelScore& group = findings.groups[m];
     rows.push_back(model_row(
         escape_html(group.name), group.score,
         fmt::format("{:.3f}", static_cast<double>(group.weight) / static_cast<double>(total)),
         std::to_string(group.inputs.size()), reference));
   }
-  for (const ModelScore& group : outcome.baselines) {
+  for (const ModelScore& group : findings.baselines) {
     rows.push_back(model_row("baseline: " + escape_html(group.name), group.score, "",
                              std::to_string(group.inputs.size()), reference));
   }
   ScoreSummary prior;
-  prior.value = outcome.prior_score;
+  prior.value = findings.prior_score;
   prior.mean = prior.stddev = NAN;
   rows.push_back(model_row("class prior", prior, "", "", reference));
-  std::string body = html_table({"model", metric_title(outcome.metric), "mean over folds", "sets",
-                                 "weight", baseline ? "over baseline" : "over prior"},
+  std::string body = html_table({"model", findings.scorer->metric().title, "mean over folds",
+                                 "sets", "weight", baseline ? "over baseline" : "over prior"},
                                 rows);
   std::string others;
-  for (const NamedScore& other : outcome.other_scores) {
+  for (const NamedScore& other : findings.other_scores) {
     others += fmt::format("{}{} {}", others.empty() ? "" : ", ", other.name, decimals(other.value));
   }
   body += "<p class='lead' style='margin-top:12px'>The ensemble by other definitions: " +
@@ -212,16 +213,16 @@ std::string models_section(const Outcome& outcome) {
                  body);
 }
 
-std::string loss_section(const Outcome& outcome) {
-  if (outcome.runs.empty()) {
+std::string loss_section(const GatherFindings& findings) {
+  if (findings.runs.empty()) {
     return section("loss", "Loss curves", "No metrics.jsonl was found beside the predictions.", "");
   }
   std::map<std::string, std::string_view> colour_of;
-  for (const RunCurves& run : outcome.runs) {
+  for (const RunCurves& run : findings.runs) {
     colour_of.try_emplace(run.group, kRunColours[colour_of.size() % kRunColours.size()]);
   }
   std::string metric_key = "validation metric";
-  for (const RunCurves& run : outcome.runs) {
+  for (const RunCurves& run : findings.runs) {
     metric_key = run.metric_key.empty() ? metric_key : run.metric_key;
   }
   const auto train = [](const RunCurves& run) -> const std::vector<CurvePoint>& {
@@ -234,20 +235,20 @@ std::string loss_section(const Outcome& outcome) {
     return run.validation_metric;
   };
   const std::string body = group_legend(colour_of) + "<div class='grid2'>" +
-                           run_plot(outcome, colour_of, "training loss", train) +
-                           run_plot(outcome, colour_of, "validation loss", loss) +
-                           run_plot(outcome, colour_of, metric_key, metric) + "</div>";
+                           run_plot(findings, colour_of, "training loss", train) +
+                           run_plot(findings, colour_of, "validation loss", loss) +
+                           run_plot(findings, colour_of, metric_key, metric) + "</div>";
   return section("loss", "Loss curves", "One line per run; the folds of a model share its colour.",
                  body);
 }
 
-std::string data_section(const OofTable& table, const Outcome& outcome) {
+std::string data_section(const OofTable& table, const GatherFindings& findings) {
   std::vector<std::vector<std::string>> rows;
-  for (size_t p = 0; p < outcome.parts.names.size(); ++p) {
-    const auto count = std::count(outcome.parts.part_of.begin(), outcome.parts.part_of.end(),
+  for (size_t p = 0; p < findings.parts.names.size(); ++p) {
+    const auto count = std::count(findings.parts.part_of.begin(), findings.parts.part_of.end(),
                                   static_cast<int64_t>(p));
     rows.push_back(
-        {outcome.parts.names[p], std::to_string(count), decimals(outcome.score.per_part[p])});
+        {findings.parts.names[p], std::to_string(count), decimals(findings.score.per_part[p])});
   }
   int64_t num_unknown =
       std::count(table.targets.begin(), table.targets.end(), -1.0f) +
@@ -261,19 +262,19 @@ std::string data_section(const OofTable& table, const Outcome& outcome) {
                   counted(table.samples.num_classes(), "class", "classes"),
                   100.0 * static_cast<double>(num_unknown) /
                       static_cast<double>(std::max<size_t>(1, num_targets)));
-  if (outcome.parts.are_dealt) {
+  if (findings.parts.are_dealt) {
     lead +=
         " There is one validation fold, so nested estimates deal its samples to five parts by a "
         "hash of their key.";
   }
   return section("data", "Data and folds", lead,
-                 html_table({outcome.parts.are_dealt ? "part" : "fold", "samples",
-                             metric_title(outcome.metric) + " of the ensemble"},
+                 html_table({findings.parts.are_dealt ? "part" : "fold", "samples",
+                             findings.scorer->metric().title + " of the ensemble"},
                             rows));
 }
 
 std::string inputs_section(const GatherOptions& options, const OofTable& table,
-                           const Outcome& outcome) {
+                           const GatherFindings& findings) {
   std::vector<std::vector<std::string>> rows;
   const auto add_inputs = [&](const std::vector<InputFacts>& inputs, const char* kind) {
     for (const InputFacts& input : inputs) {
@@ -282,11 +283,11 @@ std::string inputs_section(const GatherOptions& options, const OofTable& table,
                       "<code>" + escape_html(input.directory.string()) + "</code>"});
     }
   };
-  for (const ModelScore& group : outcome.groups) {
+  for (const ModelScore& group : findings.groups) {
     add_inputs(group.inputs, "out of fold");
   }
-  add_inputs(outcome.test_inputs, "test");
-  for (const ModelScore& baseline : outcome.baselines) {
+  add_inputs(findings.test_inputs, "test");
+  for (const ModelScore& baseline : findings.baselines) {
     add_inputs(baseline.inputs, "baseline");
   }
   std::string body =

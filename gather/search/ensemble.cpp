@@ -1,25 +1,13 @@
-// Ensembles.
+// The mean of models, in chunks.
 #include "gather/search/ensemble.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "base/error.h"
 #include "base/parallel.h"
 
 namespace podium::gather {
-namespace {
-
-constexpr double kTieTolerance = 1e-12;  // relative
-
-// a > b by more than rounding.
-bool is_better(double a, double b) {
-  return std::isinf(b) ? a > b : a - b > kTieTolerance * std::max(std::abs(a), std::abs(b));
-}
-
-}  // namespace
 
 Values weighted_mean(const std::vector<GroupPredictions>& groups,
                      const std::vector<int64_t>& counts, int num_threads) {
@@ -54,33 +42,6 @@ Values weighted_mean(const std::vector<GroupPredictions>& groups,
     }
   });
   return mean;
-}
-
-GreedySelection select_greedily(size_t num_models, int num_rounds,
-                                const std::function<double(const std::vector<int64_t>&)>& score) {
-  constexpr double kWorst = -std::numeric_limits<double>::infinity();
-  GreedySelection selection;
-  std::vector<int64_t> counts(num_models, 0);
-  double best_score = kWorst;
-  for (int round = 0; round < num_rounds; ++round) {
-    GreedyStep step{0, kWorst};
-    for (size_t m = 0; m < num_models; ++m) {
-      ++counts[m];
-      const double value = score(counts);
-      --counts[m];
-      if (!std::isnan(value) && is_better(value, step.score)) {
-        step = {m, value};
-      }
-    }
-    ++counts[step.model];
-    selection.steps.push_back(step);
-    if (selection.counts.empty() || is_better(step.score, best_score)) {
-      best_score = step.score;
-      selection.counts = counts;
-      selection.num_used = selection.steps.size();
-    }
-  }
-  return selection;
 }
 
 }  // namespace podium::gather

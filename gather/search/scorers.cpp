@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "gather/search/scorer_table.h"
 #include "gather/search/scoring.h"
 #include "metrics/classification.h"
 #include "metrics/mean.h"
@@ -195,11 +196,13 @@ class SingleLabelScorer : public Scorer {
   std::vector<int64_t> targets_, predictions_;
 };
 
+enum class MaskScore { kDiceGlobal, kDicePerImage, kMeanIouPerImage, kMeanIouGlobal };
+
 // Dice and mean IoU from one histogram per image.
 class MaskScorer : public Scorer {
  public:
-  MaskScorer(Metric metric, const OofTable& table, const std::vector<uint8_t>& decided)
-      : metric_(metric), has_background_only_in_targets_(table.samples.num_classes() == 1) {
+  MaskScorer(MaskScore score, const OofTable& table, const std::vector<uint8_t>& decided)
+      : score_(score), has_background_only_in_targets_(table.samples.num_classes() == 1) {
     const auto num_labels = static_cast<int64_t>(std::max<size_t>(2, table.samples.num_classes()));
     for (size_t n = 0; n < table.samples.num_samples(); ++n) {
       const size_t first = table.samples.pixel_offsets[n];
@@ -207,7 +210,7 @@ class MaskScorer : public Scorer {
       images_.emplace_back(num_labels);
       images_.back().add(std::span(table.mask_targets).subspan(first, count),
                          std::span(decided).subspan(first, count));
-      per_image_.push_back(metric == Metric::kDicePerImage
+      per_image_.push_back(score == MaskScore::kDicePerImage
                                ? metrics::dice_global(std::span(&images_.back(), 1), 1)
                                : images_.back().mean_iou());
     }
@@ -223,11 +226,11 @@ class MaskScorer : public Scorer {
 
  protected:
   double combine(Weights weights, const std::vector<double>&) const override {
-    if (metric_ == Metric::kDiceGlobal) {
+    if (score_ == MaskScore::kDiceGlobal) {
       const metrics::Confusion sum = total(weights);
       return metrics::dice_global(std::span(&sum, 1), 1);
     }
-    if (metric_ == Metric::kMiouGlobal) {
+    if (score_ == MaskScore::kMeanIouGlobal) {
       return total(weights).mean_iou();
     }
     double sum = 0;
@@ -252,11 +255,17 @@ class MaskScorer : public Scorer {
     return sum;
   }
 
-  Metric metric_;
+  MaskScore score_;
   bool has_background_only_in_targets_;  // K = 1: the only class is label 1
   std::vector<metrics::Confusion> images_;
   std::vector<double> per_image_;
 };
+
+ScorerPointer make_mask_scorer(MaskScore score, const OofTable& table, const Values& values,
+                               const Decision& decision) {
+  const int level = decision.mask ? decision.mask->level : 0;
+  return std::make_unique<MaskScorer>(score, table, decide_masks(table.samples, values, level));
+}
 
 }  // namespace
 
@@ -285,22 +294,44 @@ std::vector<uint8_t> decide_masks(const Samples& samples, const Values& values, 
   return labels;
 }
 
-std::unique_ptr<Scorer> make_scorer(Metric metric, const OofTable& table, const Values& values,
-                                    const Decision& decision, int num_threads) {
-  if (metric == Metric::kMap) {
-    return std::make_unique<MapScorer>(table, values, num_threads);
-  }
-  if (table.samples.task == PredictionTask::kMultiLabel) {
-    if (!decision.classes) {
-      throw InternalError("macro F1 of multi-label predictions needs thresholds");
-    }
-    return std::make_unique<MultiLabelF1Scorer>(table, values, decision.classes->thresholds);
-  }
+ScorerPointer make_map(const OofTable& table, const Values& values, const Decision&,
+                       int num_threads) {
+  return std::make_unique<MapScorer>(table, values, num_threads);
+}
+
+ScorerPointer make_accuracy(const OofTable& table, const Values& values, const Decision&, int) {
+  return std::make_unique<SingleLabelScorer>(table, values, false);
+}
+
+ScorerPointer make_macro_f1(const OofTable& table, const Values& values, const Decision& decision,
+                            int) {
   if (table.samples.task == PredictionTask::kSingleLabel) {
-    return std::make_unique<SingleLabelScorer>(table, values, metric == Metric::kF1);
+    return std::make_unique<SingleLabelScorer>(table, values, true);
   }
-  const int level = decision.mask ? decision.mask->level : 0;
-  return std::make_unique<MaskScorer>(metric, table, decide_masks(table.samples, values, level));
+  if (!decision.classes) {
+    throw InternalError("macro F1 of multi-label predictions needs thresholds");
+  }
+  return std::make_unique<MultiLabelF1Scorer>(table, values, decision.classes->thresholds);
+}
+
+ScorerPointer make_dice_global(const OofTable& table, const Values& values,
+                               const Decision& decision, int) {
+  return make_mask_scorer(MaskScore::kDiceGlobal, table, values, decision);
+}
+
+ScorerPointer make_dice_per_image(const OofTable& table, const Values& values,
+                                  const Decision& decision, int) {
+  return make_mask_scorer(MaskScore::kDicePerImage, table, values, decision);
+}
+
+ScorerPointer make_mean_iou_per_image(const OofTable& table, const Values& values,
+                                      const Decision& decision, int) {
+  return make_mask_scorer(MaskScore::kMeanIouPerImage, table, values, decision);
+}
+
+ScorerPointer make_mean_iou_global(const OofTable& table, const Values& values,
+                                   const Decision& decision, int) {
+  return make_mask_scorer(MaskScore::kMeanIouGlobal, table, values, decision);
 }
 
 }  // namespace podium::gather

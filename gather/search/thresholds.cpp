@@ -18,28 +18,6 @@ namespace {
 constexpr double kDefaultThreshold = 0.5;
 constexpr int64_t kDealtParts = 5;
 
-// numerator / denominator of the rule at a cut, as exact integers.
-struct Fraction {
-  int64_t numerator, denominator;
-  // Sign of this - other; products stay below 2^63 for up to 10^9 samples.
-  int compare(const Fraction& other) const {
-    const int64_t left = numerator * other.denominator;
-    const int64_t right = other.numerator * denominator;
-    return left < right ? -1 : (left > right ? 1 : 0);
-  }
-};
-
-Fraction value_at(const metrics::RankingCurve& curve, const metrics::RankPoint& point,
-                  ThresholdRule rule) {
-  if (rule == ThresholdRule::kF1) {
-    return {2 * point.true_positives, point.predicted + curve.positives};
-  }
-  const int64_t negatives = curve.known - curve.positives;
-  return {
-      point.true_positives * negatives - (point.predicted - point.true_positives) * curve.positives,
-      1};
-}
-
 // Scores and targets of one class, only of the samples outside (or inside) a part.
 struct Column {
   std::vector<float> scores, targets;
@@ -78,32 +56,6 @@ double mean(const std::vector<double>& values) {
 
 }  // namespace
 
-std::string rule_name(ThresholdRule rule) { return rule == ThresholdRule::kF1 ? "f1" : "youden"; }
-
-double best_threshold(const metrics::RankingCurve& curve, ThresholdRule rule) {
-  if (curve.positives == 0 || (rule == ThresholdRule::kYouden && curve.positives == curve.known)) {
-    return kDefaultThreshold;
-  }
-  Fraction best{0, 1};
-  double best_cut = kDefaultThreshold;
-  bool is_first = true;
-  for (size_t i = 0; i < curve.points.size(); ++i) {
-    const double next =
-        i + 1 < curve.points.size() ? static_cast<double>(curve.points[i + 1].score) : 0.0;
-    const double cut = (static_cast<double>(curve.points[i].score) + next) / 2;
-    const Fraction value = value_at(curve, curve.points[i], rule);
-    const int order = is_first ? 1 : value.compare(best);
-    const double distance = std::abs(cut - 0.5) - std::abs(best_cut - 0.5);
-    // Cuts descend, so an equally near later one is the lower one.
-    if (order > 0 || (order == 0 && distance <= 0)) {
-      best = value;
-      best_cut = cut;
-      is_first = false;
-    }
-  }
-  return best_cut;
-}
-
 FoldParts fold_parts(const OofTable& table) {
   FoldParts parts;
   const std::set<int64_t> folds(table.folds.begin(), table.folds.end());
@@ -127,7 +79,7 @@ FoldParts fold_parts(const OofTable& table) {
 }
 
 ClassThresholds fit_class_thresholds(const OofTable& table, const Values& values,
-                                     ThresholdRule rule, int num_threads) {
+                                     const ThresholdRow& rule, int num_threads) {
   const FoldParts parts = fold_parts(table);
   const size_t num_classes = table.samples.num_classes();
   const size_t num_samples = table.samples.num_samples();

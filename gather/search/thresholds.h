@@ -1,4 +1,5 @@
-// Exact threshold search on out-of-fold predictions, in sample and nested. Read next: scoring.h.
+// Exact threshold search on out-of-fold predictions, in sample and nested. Read next:
+// threshold_table.h (what a threshold maximises), scoring.h.
 #pragma once
 
 #include <cstdint>
@@ -6,19 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "gather/search/threshold_table.h"
 #include "gather/sets/join.h"
-#include "metrics/ranking.h"
 
 namespace podium::gather {
-
-enum class ThresholdRule { kF1, kYouden };
-std::string rule_name(ThresholdRule rule);  // "f1", "youden"
-
-// The cut (positive when p >= threshold) that maximises F1, or Youden's J = TPR - FPR, over all
-// cuts: below each distinct score, at the midpoint to the next lower one (to 0 for the lowest).
-// Compared as exact fractions of counts; ties go to the cut nearest 0.5, then to the lower one. 0.5
-// for a class without a positive (J: or without a negative).
-double best_threshold(const metrics::RankingCurve& curve, ThresholdRule rule);
 
 // The parts that nested estimates leave out in turn: the validation folds, or, when there is only
 // one, five parts by key hash.
@@ -40,7 +32,7 @@ struct ClassThresholds {
   double macro_f1_at_half = 0;  // at 0.5 everywhere
 };
 ClassThresholds fit_class_thresholds(const OofTable& table, const Values& values,
-                                     ThresholdRule rule, int num_threads);
+                                     const ThresholdRow& rule, int num_threads);
 
 // Foreground probabilities of sample n of a binary-mask table.
 std::span<const uint16_t> foreground(const Samples& samples, const Values& values, size_t n);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "metrics/activation.h"
 
 namespace podium::gather {
 namespace fs = std::filesystem;
@@ -89,7 +90,8 @@ std::vector<LoadedSet> load_sets(const std::vector<fs::path>& paths, PredictionK
       if (!seen.insert(canonical).second) {
         throw UsageError(fmt::format("{}: {} is given twice", flag, directory.string()));
       }
-      LoadedSet loaded{directory, {}, metrics::PredictionSet::load(directory)};
+      metrics::PredictionSet set = metrics::PredictionSet::load(directory);
+      LoadedSet loaded{directory, {}, set.digest(), metrics::with_probabilities(std::move(set))};
       if (loaded.set.kind != kind) {
         throw DataError(fmt::format("{} {}: holds {} predictions, expected {}", flag,
                                     directory.string(), metrics::kind_name(loaded.set.kind),

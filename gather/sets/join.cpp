@@ -95,7 +95,7 @@ GroupPredictions facts_of(const std::string& name, const std::vector<LoadedSet>&
   group.name = name;
   for (const LoadedSet& member : members) {
     group.inputs.push_back({member.directory, member.run_dir, member.set.name, member.set.fold,
-                            member.set.num_samples(), member.set.digest()});
+                            member.set.num_samples(), member.digest});
   }
   return group;
 }

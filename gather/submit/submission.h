@@ -7,8 +7,8 @@
 
 #include "base/csv.h"
 #include "base/rle.h"
-#include "gather/sets/join.h"
 #include "gather/search/scoring.h"
+#include "gather/sets/join.h"
 
 namespace podium::gather {
 

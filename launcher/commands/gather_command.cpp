@@ -1,10 +1,14 @@
 // gather: prediction sets -> ensemble, thresholds, submission, report.
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "gather/gather.h"
+#include "gather/search/ensemble_table.h"
+#include "gather/search/scorer_table.h"
+#include "gather/search/threshold_table.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
 
 namespace podium::launcher {
 namespace {
@@ -13,6 +17,23 @@ std::vector<std::filesystem::path> path_list(const std::string& text) {
   std::vector<std::filesystem::path> paths;
   for (const std::string& part : comma_list(text)) paths.emplace_back(part);
   return paths;
+}
+
+// The search with those of its keys that flags give.
+PartSpec ensemble_part() {
+  PartSpec part{FLAGS_ensemble, nlohmann::json::object()};
+  const gather::EnsembleRow& row = gather::ensemble_table().at(FLAGS_ensemble);
+  if (row.parameters.find("greedy_rounds") != nullptr) {
+    part.parameters["greedy_rounds"] = FLAGS_greedy_rounds;
+  }
+  return part;
+}
+
+// "mean: every model once; best: the best one; ...".
+std::string rows_text(const std::vector<PartInfo>& rows) {
+  std::vector<std::string> texts;
+  for (const PartInfo& row : rows) texts.push_back(row.name + ": " + row.help);
+  return join(texts, "; ");
 }
 
 void run(const Invocation& invocation) {
@@ -25,9 +46,8 @@ void run(const Invocation& invocation) {
   options.output = FLAGS_output;
   options.overwrite = FLAGS_overwrite;
   options.metric = FLAGS_metric;
-  options.ensemble = gather::parse_ensemble_method(FLAGS_ensemble);
-  options.greedy_rounds = FLAGS_greedy_rounds;
-  options.threshold_rule = gather::parse_threshold_rule(FLAGS_thresholds);
+  options.ensemble = ensemble_part();
+  options.threshold_rule = FLAGS_thresholds;
   options.submission_values = gather::parse_submission_values(FLAGS_values);
   options.rle_order = gather::parse_rle_order(FLAGS_rle_order);
   options.bootstrap_replicates = FLAGS_bootstrap;
@@ -61,19 +81,30 @@ FlagGroup input_flags() {
        {.name = "runs", .help = "More run folders whose loss curves the report shows."}}};
 }
 
+std::string metric_flags_text() {
+  std::vector<std::string> flags;
+  for (const gather::ScorerRow& row : gather::scorer_table().rows()) {
+    flags.push_back(row.metric().flag);
+  }
+  return join(flags, ", ");
+}
+
 FlagGroup method_flags() {
+  const auto& ensembles = gather::ensemble_table();
+  const auto& rules = gather::threshold_table();
+  const Field& rounds = *ensembles.at("greedy").parameters.find("greedy_rounds");
   return {
       "method",
       {{.name = "metric",
-        .help = "What is measured and searched for: map, f1, accuracy, dice, miou ...",
+        .help = "What is measured and searched for: " + metric_flags_text() + ".",
         .default_text = "the usual one of the task"},
        {.name = "ensemble",
-        .help = "mean: every model once; best: the best one; greedy: selection with replacement.",
-        .choices = {"mean", "best", "greedy"}},
-       {.name = "greedy_rounds", .help = "Additions that the greedy selection tries."},
+        .help = rows_text(ensembles.parts()) + ".",
+        .choices = ensembles.names()},
+       {.name = "greedy_rounds", .help = rounds.help, .default_value = rounds.default_value.dump()},
        {.name = "thresholds",
-        .help = "What each class's threshold maximises.",
-        .choices = {"f1", "youden"}},
+        .help = "What each class's threshold maximises; " + rows_text(rules.parts()) + ".",
+        .choices = rules.names()},
        {.name = "bootstrap", .help = "Replicates for the interval of the score."},
        {.name = "seed", .help = "Seed of the bootstrap."}}};
 }

@@ -4,9 +4,11 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
+#include "sweeps/executors/executor_table.h"
 #include "sweeps/sweep.h"
 
 namespace podium::launcher {
@@ -53,34 +55,42 @@ void run(const Invocation& invocation) {
   }
 }
 
+FlagUse executor_flag() {
+  std::vector<std::string> texts;
+  for (const sweeps::ExecutorRow& row : sweeps::executor_table().rows()) {
+    texts.push_back(row.name + ": " + row.help);
+  }
+  return {.name = "executor",
+          .help = join(texts, "; ") + ".",
+          .choices = sweeps::executor_table().names()};
+}
+
 }  // namespace
 
 Command sweep_command() {
   return {
       .name = "sweep",
       .summary = "a plan of trials over the free slots; resumable",
-      .groups =
-          {{"plan",
-            {{.name = "plan", .help = "Plan file (YAML).", .is_required = true},
-             {.name = "output", .help = "Folder of the trials.", .is_required = true},
-             {.name = "dry_run", .help = "Print the trials with their states, and end."},
-             {.name = "retry_failed", .help = "Try again what failed in an earlier sweep."}}},
-           {"instead of the plan's",
-            {{.name = "recipe", .help = "Base recipe.", .default_text = "the plan's"},
-             {.name = "data", .help = "Packed data set.", .default_text = "the plan's"},
-             {.name = "test_data", .help = "Packed test set.", .default_text = "the plan's"},
-             {.name = "folds", .help = "Folds file.", .default_text = "the plan's"}}},
-           {"work",
-            {{.name = "executor",
-              .help = "local: slots on this machine; mpi: slots on the --hosts, one mpirun per "
-                      "trial."},
-             {.name = "slots",
-              .help = "Trials at the same time.",
-              .default_text = "local: cores / workers; mpi: as many as fit on the hosts"},
-             {.name = "hosts", .help = "Hosts and slots for --executor=mpi, as a:4,b:4."},
-             device_flag(),
-             {.name = "lease_s",
-              .help = "A trial whose sweep gave no sign of life for so many s is taken over."}}}},
+      .groups = {{"plan",
+                  {{.name = "plan", .help = "Plan file (YAML).", .is_required = true},
+                   {.name = "output", .help = "Folder of the trials.", .is_required = true},
+                   {.name = "dry_run", .help = "Print the trials with their states, and end."},
+                   {.name = "retry_failed", .help = "Try again what failed in an earlier sweep."}}},
+                 {"instead of the plan's",
+                  {{.name = "recipe", .help = "Base recipe.", .default_text = "the plan's"},
+                   {.name = "data", .help = "Packed data set.", .default_text = "the plan's"},
+                   {.name = "test_data", .help = "Packed test set.", .default_text = "the plan's"},
+                   {.name = "folds", .help = "Folds file.", .default_text = "the plan's"}}},
+                 {"work",
+                  {executor_flag(),
+                   {.name = "slots",
+                    .help = "Trials at the same time.",
+                    .default_text = "local: cores / workers; mpi: as many as fit on the hosts"},
+                   {.name = "hosts", .help = "Hosts and slots for --executor=mpi, as a:4,b:4."},
+                   device_flag(),
+                   {.name = "lease_s",
+                    .help =
+                        "A trial whose sweep gave no sign of life for so many s is taken over."}}}},
       .examples =
           {"podium sweep --plan=recipes/s5_plan.yaml --data=shards/train --folds=folds.json "
            "--output=sweeps/s5"},

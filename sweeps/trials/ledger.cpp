@@ -62,7 +62,7 @@ TrialState state_of(const Trial& trial, const std::string& test,
                                                              : TrialState::kPending;
 }
 
-void record_start(const Trial& trial, const Plan& plan) {
+void record_start(const Trial& trial, const SweepPlan& plan) {
   make_directories(trial.directory);
   write_json(trial.directory / "trial.json", {{"name", trial.name},
                                               {"group", trial.group},

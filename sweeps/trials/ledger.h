@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "sweeps/trials/plan.h"
+#include "sweeps/trials/sweep_plan.h"
 
 namespace podium::sweeps {
 
@@ -33,8 +33,8 @@ TrialState state_of(const Trial& trial, const std::string& test,
                     std::chrono::milliseconds lease_timeout);
 
 // Each is atomic; all need the trial's lease. Errors: IoError.
-void record_start(const Trial& trial, const Plan& plan);  // trial.json
-void record_trained(const Trial& trial);                  // TRAINED
+void record_start(const Trial& trial, const SweepPlan& plan);  // trial.json
+void record_trained(const Trial& trial);                       // TRAINED
 void record_done(const Trial& trial,
                  const std::string& test);  // test.json, then DONE; no FAILED any more
 void record_failure(const Trial& trial, const Failure& failure);  // FAILED

@@ -1,3 +1,4 @@
+// Groups by their metric, as text and as JSON.
 #include "sweeps/trials/summary.h"
 
 #include <fmt/format.h>
@@ -8,24 +9,16 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "metrics/metric_table.h"
 
 namespace podium::sweeps {
 namespace {
 
-// A task has one of these; the loss is there for all.
-const std::vector<std::string> kPreferredMetrics = {"val_map",
-                                                    "val_accuracy",
-                                                    "val_mean_iou_per_image",
-                                                    "val_mean_iou_global",
-                                                    "val_mean_iou",
-                                                    "val_dice",
-                                                    "val_f1",
-                                                    "val_loss"};
-
+// The first of the catalogue that a trial has.
 std::string choose_metric(const std::vector<TrialOutcome>& outcomes) {
-  for (const std::string& name : kPreferredMetrics) {
+  for (const std::string& key : metrics::metric_keys()) {
     for (const TrialOutcome& outcome : outcomes) {
-      if (outcome.metrics.contains(name)) return name;
+      if (outcome.metrics.contains(key)) return key;
     }
   }
   return "";
@@ -70,8 +63,8 @@ nlohmann::json json_of(const TrialOutcome& outcome) {
 }  // namespace
 
 bool is_higher_better(const std::string& metric) {
-  const std::string name = lower(metric);
-  return name.find("loss") == std::string::npos && name.find("error") == std::string::npos;
+  const metrics::MetricRow* row = metrics::find_metric_of_key(metric);
+  return row == nullptr || row->is_higher_better;
 }
 
 Summary summarize(const std::vector<TrialOutcome>& outcomes, const std::string& metric) {

@@ -32,10 +32,10 @@ struct Summary {
   std::vector<GroupOutcome> groups;  // best first, those without the metric last
 };
 
-// Whether a larger value of the metric is better: all but losses and errors.
+// Whether a larger value of the metric is better, as the catalogue says; true for "".
 bool is_higher_better(const std::string& metric);
 
-// `metric` empty: the first of the task metrics that a finished trial has.
+// `metric` empty: the first of the catalogue (metric_table.h) that a trial has.
 Summary summarize(const std::vector<TrialOutcome>& outcomes, const std::string& metric);
 
 // The table that ends `podium sweep`.

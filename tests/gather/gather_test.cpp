@@ -205,13 +205,12 @@ TEST_F(Gather, SampleWithOtherIdsWritesNothing) {
 }
 
 TEST_F(Gather, GreedyAndBestPickTheBetterModel) {
-  options_.ensemble = EnsembleMethod::kBest;
+  options_.ensemble.name = "best";
   const GatherResult best = gather(options_);
   EXPECT_EQ(best.groups[0].weight, 0);
   EXPECT_EQ(best.groups[1].weight, 1);
   EXPECT_EQ(best.score, best.groups[1].score);
-  options_.ensemble = EnsembleMethod::kGreedy;
-  options_.greedy_rounds = 5;
+  options_.ensemble = {"greedy", {{"greedy_rounds", 5}}};
   options_.overwrite = true;
   const GatherResult greedy = gather(options_);
   EXPECT_GE(greedy.score, best.score);
@@ -227,9 +226,18 @@ TEST_F(Gather, WithoutTestThereIsAReportAndNoSubmission) {
 }
 
 TEST_F(Gather, WrongChoicesListTheRightOnes) {
-  EXPECT_THAT(message_of<UsageError>([] { parse_ensemble_method("gredy"); }),
+  options_.ensemble.name = "gredy";
+  EXPECT_THAT(message_of<UsageError>([&] { gather(options_); }),
               AllOf(HasSubstr("--ensemble=gredy"), HasSubstr("mean, best, greedy"),
                     HasSubstr("did you mean \"greedy\"")));
+  options_.ensemble = {"greedy", {{"greedy_rounds", 0}}};
+  EXPECT_THAT(message_of<UsageError>([&] { gather(options_); }),
+              HasSubstr("--greedy_rounds=0: expected at least 1"));
+  options_.ensemble = {"mean", {}};
+  options_.threshold_rule = "f2";
+  EXPECT_THAT(message_of<UsageError>([&] { gather(options_); }),
+              AllOf(HasSubstr("--thresholds=f2"), HasSubstr("f1, youden")));
+  options_.threshold_rule = "f1";
   EXPECT_THAT(message_of<UsageError>([] { parse_rle_order("diagonal"); }),
               HasSubstr("row, column"));
   options_.metric = "accuracy";

@@ -67,7 +67,8 @@ inline PredictionSet small_set(const std::string& group, int64_t fold,
 // Sets as load_sets returns them, without files.
 inline LoadedSet loaded(PredictionSet set) {
   const std::string directory = "sets/" + set.name;
-  return {directory, {}, std::move(set)};
+  std::string digest = set.digest();
+  return {directory, {}, std::move(digest), std::move(set)};
 }
 
 }  // namespace podium::gather

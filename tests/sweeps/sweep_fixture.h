@@ -53,27 +53,28 @@ class SweepFixture : public testing::Test {
     options.plan = root_ / "plan.yaml";
     options.output = root_ / "out";
     options.num_slots = 1;
-    options.runner = [this](const StepRequest& request, std::stop_token) {
-      return record(request);
+    options.runner = [this](const TrialStep& trial_step, std::stop_token) {
+      return record(trial_step);
     };
     return options;
   }
 
-  static std::string argument(const StepRequest& request, const std::string& flag) {
-    for (const std::string& word : request.arguments) {
+  static std::string argument(const TrialStep& trial_step, const std::string& flag) {
+    for (const std::string& word : trial_step.arguments) {
       if (word.starts_with("--" + flag + "=")) return word.substr(flag.size() + 3);
     }
     return "";
   }
 
-  StepResult record(const StepRequest& request) {
+  TrialStepResult record(const TrialStep& trial_step) {
     const std::lock_guard lock(mutex_);
-    const std::string name = argument(request, "trial_name");
-    calls_.push_back(request.step + ":" + (name.empty() ? argument(request, "run") : name));
-    requests_.push_back(request);
+    const std::string name = argument(trial_step, "trial_name");
+    calls_.push_back(trial_step.command + ":" +
+                     (name.empty() ? argument(trial_step, "run") : name));
+    steps_.push_back(trial_step);
     if (failures_.contains(name)) return {failures_.at(name), "made to fail"};
-    if (request.step == "train") {
-      const std::filesystem::path run_dir = argument(request, "run_dir");
+    if (trial_step.command == "train") {
+      const std::filesystem::path run_dir = argument(trial_step, "run_dir");
       make_directories(run_dir);
       const double value = name.starts_with("other") ? 0.5 : 0.25;
       const double offset = name.ends_with("fold1") ? 0.125 : 0.0;
@@ -86,7 +87,7 @@ class SweepFixture : public testing::Test {
   std::filesystem::path root_;
   std::mutex mutex_;
   std::vector<std::string> calls_;
-  std::vector<StepRequest> requests_;
+  std::vector<TrialStep> steps_;
   std::map<std::string, int> failures_;  // trial name -> exit code
 };
 

@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "sweeps/trials/lease.h"
 #include "base/process/process_identity.h"
+#include "sweeps/trials/lease.h"
 #include "tests/sweeps/sweep_fixture.h"
 
 namespace podium::sweeps {
@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 class SweepTest : public SweepFixture {
  protected:
   Trial first_trial() {
-    return expand_plan(load_plan(root_ / "plan.yaml", {}), root_ / "out").front();
+    return expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out").front();
   }
   void add_test_data() {
     write_plan("test_data: test\naxes:\n  preprocessing: {raw: [], other: [seed=7]}\n");
@@ -50,7 +50,7 @@ TEST_F(SweepTest, FinishedTrialsAreNeverRunTwice) {
 TEST_F(SweepTest, CommandNamesFoldGroupAndOverrides) {
   run_sweep(options());
   EXPECT_THAT(
-      requests_[3].arguments,
+      steps_[3].arguments,
       AllOf(Contains("launch"), Contains("--n=1"), Contains("--max_restarts=3"),
             Contains("--fold=1"), Contains("--trial_name=other/fold1"),
             Contains("--model_group=other"), Contains("--set=seed=7"), Contains("--resume=auto")));
@@ -127,9 +127,9 @@ TEST_F(SweepTest, TwoSweepsShareTheTrials) {
   // Each trial takes a moment, so that both sweeps get some; a trial that ran twice would be called
   // twice.
   SweepOptions shared = options();
-  shared.runner = [this](const StepRequest& request, std::stop_token) {
+  shared.runner = [this](const TrialStep& trial_step, std::stop_token) {
     std::this_thread::sleep_for(30ms);
-    return record(request);
+    return record(trial_step);
   };
   std::thread other([&] { run_sweep(shared); });
   const SweepResult result = run_sweep(shared);
@@ -143,11 +143,11 @@ TEST_F(SweepTest, SlotsRunTrialsAtTheSameTime) {
   std::atomic<int> most = 0;
   SweepOptions two = options();
   two.num_slots = 2;
-  two.runner = [&](const StepRequest& request, std::stop_token) {
+  two.runner = [&](const TrialStep& trial_step, std::stop_token) {
     most = std::max<int>(most, ++running);
     std::this_thread::sleep_for(50ms);
     --running;
-    return record(request);
+    return record(trial_step);
   };
   EXPECT_EQ(run_sweep(two).num_done, 4);
   EXPECT_EQ(most, 2);
@@ -155,8 +155,8 @@ TEST_F(SweepTest, SlotsRunTrialsAtTheSameTime) {
 
 TEST_F(SweepTest, SignalStopsTheTrialsAndIsNoFailure) {
   SweepOptions interrupted = options();
-  interrupted.runner = [&](const StepRequest& request, std::stop_token stop) -> StepResult {
-    record(request);
+  interrupted.runner = [&](const TrialStep& trial_step, std::stop_token stop) -> TrialStepResult {
+    record(trial_step);
     ::kill(::getpid(), SIGTERM);
     while (!stop.stop_requested()) std::this_thread::sleep_for(1ms);
     return {75, "interrupted"};

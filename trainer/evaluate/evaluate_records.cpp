@@ -6,16 +6,19 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <tuple>
 
 #include "base/error.h"
 #include "metrics/classification.h"
+#include "metrics/metric_table.h"
 #include "metrics/segmentation.h"
 
 namespace podium::trainer {
 
 using data_shards::Task;
 using metrics::Confusion;
+using metrics::validation_key;
 
 namespace {
 
@@ -83,6 +86,33 @@ double mean_batch_loss(const EvaluationRecords& records) {
   return sum / static_cast<double>(samples);
 }
 
+// Of the sample's image that comes first in the data set's list, as packed.
+std::optional<data_shards::MemberRecord> image_of(const data_shards::Dataset& dataset,
+                                                  int64_t index) {
+  const data_shards::SampleRecord sample = dataset.sample(index);
+  for (const std::string& extension : dataset.image_members()) {
+    for (const data_shards::MemberRecord& member : sample.members) {
+      if (member.extension == extension) return member;
+    }
+  }
+  return std::nullopt;
+}
+
+// Left empty unless the table of samples knows them all.
+void add_image_sizes(const data_shards::Dataset& dataset, const EvaluationRecords& records,
+                     const std::vector<size_t>& order, metrics::PredictionSet& set) {
+  for (const size_t row : order) {
+    const auto image = image_of(dataset, records.indices[row]);
+    if (!image || image->height <= 0 || image->width <= 0) {
+      set.image_heights.clear();
+      set.image_widths.clear();
+      return;
+    }
+    set.image_heights.push_back(image->height);
+    set.image_widths.push_back(image->width);
+  }
+}
+
 void add_mask_metrics(const EvaluationRecords& records, const std::vector<size_t>& order,
                       int64_t num_classes, int64_t batch_size,
                       std::map<std::string, double>& metrics) {
@@ -97,10 +127,11 @@ void add_mask_metrics(const EvaluationRecords& records, const std::vector<size_t
   }
   double dice = 0;
   for (int64_t k = 1; k < num_classes; ++k) dice += metrics::dice_global(images, k);
-  metrics["val_dice"] = dice / static_cast<double>(std::max<int64_t>(1, num_classes - 1));
-  metrics["val_mean_iou_per_batch"] = metrics::mean_iou_per_batch(images, batch_size);
-  metrics["val_mean_iou_global"] = metrics::mean_iou_global(images);
-  metrics["val_mean_iou_per_image"] = metrics::mean_iou_per_image(images);
+  metrics[validation_key("dice")] =
+      dice / static_cast<double>(std::max<int64_t>(1, num_classes - 1));
+  metrics[validation_key("mean_iou_per_batch")] = metrics::mean_iou_per_batch(images, batch_size);
+  metrics[validation_key("mean_iou_global")] = metrics::mean_iou_global(images);
+  metrics[validation_key("mean_iou_per_image")] = metrics::mean_iou_per_image(images);
 }
 
 }  // namespace
@@ -119,19 +150,20 @@ std::map<std::string, double> metrics_of(const EvaluationRecords& records, const
                                          bool has_labels, bool has_loss, int64_t batch_size) {
   std::map<std::string, double> metrics;
   if (!has_labels || records.indices.empty()) return metrics;
-  if (has_loss) metrics["val_loss"] = mean_batch_loss(records);
+  if (has_loss) metrics[validation_key("loss")] = mean_batch_loss(records);
   const std::vector<size_t> order = sorted_positions(records, std::less<>());
   const int64_t num_classes = info.num_classes();
   const auto probabilities = rows_in_order(records.probabilities, order, num_classes);
   if (info.task == Task::kMultiLabel) {
     const auto targets = rows_in_order(records.class_vectors, order, num_classes);
     const std::vector<double> thresholds(static_cast<size_t>(num_classes), 0.5);
-    metrics["val_map"] = metrics::mean_average_precision(probabilities, targets, num_classes).mean;
-    metrics["val_macro_f1"] = metrics::macro_f1_at(probabilities, targets, thresholds);
+    metrics[validation_key("map")] =
+        metrics::mean_average_precision(probabilities, targets, num_classes).mean;
+    metrics[validation_key("macro_f1")] = metrics::macro_f1_at(probabilities, targets, thresholds);
   } else if (info.task == Task::kSingleLabel) {
     const auto targets = rows_in_order(records.class_indices, order, 1);
-    metrics["val_accuracy"] = metrics::accuracy(probabilities, targets, num_classes);
-    metrics["val_macro_f1"] = metrics::macro_f1(probabilities, targets, num_classes);
+    metrics[validation_key("accuracy")] = metrics::accuracy(probabilities, targets, num_classes);
+    metrics[validation_key("macro_f1")] = metrics::macro_f1(probabilities, targets, num_classes);
   } else {
     add_mask_metrics(records, order, num_classes, batch_size, metrics);
   }
@@ -154,6 +186,7 @@ metrics::PredictionSet predictions_of(const EvaluationRecords& records, const Cl
   set.data_digest = dataset.digest();
   set.classes = info.classes;
   for (const size_t row : order) set.keys.emplace_back(dataset.key(records.indices[row]));
+  add_image_sizes(dataset, records, order, set);
   set.probabilities = rows_in_order(records.probabilities, order, info.num_classes());
   if (has_labels) {
     set.targets = rows_in_order(records.class_vectors, order, info.num_classes());

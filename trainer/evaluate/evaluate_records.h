@@ -39,7 +39,8 @@ struct EvaluationRecords {
 std::map<std::string, double> metrics_of(const EvaluationRecords& records, const ClassInfo& info,
                                          bool has_labels, bool has_loss, int64_t batch_size);
 
-// Sorted by key. kind, name, model_group and fold are left to the caller.
+// Sorted by key, with the sizes of the images as packed. kind, name, model_group, fold and weights
+// are left to the caller.
 metrics::PredictionSet predictions_of(const EvaluationRecords& records, const ClassInfo& info,
                                       const data_shards::Dataset& dataset, bool has_labels);
 

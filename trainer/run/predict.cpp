@@ -30,6 +30,7 @@
 #include "trainer/record/manifest.h"
 #include "trainer/record/metrics_text.h"
 #include "trainer/record/run_directory.h"
+#include "trainer/record/weights_origin.h"
 #include "trainer/run/train.h"
 #include "trainer/run/train_keeper.h"
 
@@ -45,6 +46,7 @@ struct FinishedRun {
   ClassInfo info;
   std::string trial_name, model_group;
   int64_t fold = -1;
+  metrics::WeightsOrigin weights = {};
 };
 
 FinishedRun open_run(const fs::path& root) {
@@ -59,6 +61,7 @@ FinishedRun open_run(const fs::path& root) {
   run.trial_name = manifest.at("trial_name");
   run.model_group = manifest.at("model_group");
   run.fold = manifest.at("identity").at("fold");
+  run.weights = weights_origin(manifest);
 
   const SafetensorsFile weights(directory.weights());
   const auto found = weights.metadata().find("class_hash");
@@ -169,6 +172,7 @@ void predict_run(const FinishedRun& run, const std::shared_ptr<const data_shards
     set.name = run.trial_name;
     set.model_group = run.model_group;
     set.fold = run.fold;
+    set.weights = run.weights;
     make_directories(fs::absolute(output).parent_path());
     set.save(output);
     log_info("{}: {} samples -> {}{}{}", run.trial_name, set.num_samples(), output.string(),

@@ -27,6 +27,7 @@
 #include "trainer/recipe/train_settings.h"
 #include "trainer/record/manifest.h"
 #include "trainer/record/state_digest.h"
+#include "trainer/record/weights_origin.h"
 #include "trainer/run/state_check.h"
 #include "trainer/run/train_keeper.h"
 #include "trainer/run/train_start.h"
@@ -142,8 +143,9 @@ void write_results(const RunDirectory& directory, TrainingRun& run, Manifest& ma
     set.name = facts.trial_name;
     set.model_group = facts.model_group;
     set.fold = facts.identity.fold;
+    set.weights = weights_origin(manifest.json());
     set.save(directory.oof_predictions());
-    predictions_digest = set.digest();
+    predictions_digest = set.values_digest();
   }
   manifest.finish(weights_digest, predictions_digest, trained.position.metrics);
   const Json result = {{"epochs", trained.position.epoch},

@@ -5,6 +5,9 @@
 #include <cmath>
 
 #include "gather/search/ensemble.h"
+#include "gather/search/ensemble_table.h"
+#include "gather/search/priors.h"
+#include "gather/search/scorer_table.h"
 #include "gather/search/scoring.h"
 #include "gather/search/thresholds.h"
 #include "gather_testing.h"
@@ -16,6 +19,12 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+const ThresholdRow& rule(const std::string& name) { return threshold_table().at(name); }
+const ScorerRow& scorer_row(const std::string& name) { return scorer_table().at(name); }
+double prior_score(const std::string& name, const OofTable& table) {
+  return scorer_row(name).prior(scorer_row(name), table);
+}
 
 // N samples and K classes with many ties and unknown targets, in `folds` folds.
 OofTable random_table(size_t num_samples, size_t num_classes, int64_t folds, uint64_t seed) {
@@ -58,7 +67,7 @@ TEST(Thresholds, AreTheBestOfAllCutsByBruteForce) {
     const OofTable table = random_table(60, 1, 2, seed);
     const std::vector<float>& scores = table.groups[0].values.probabilities;
     const double threshold =
-        best_threshold(metrics::ranking_curve(scores, table.targets), ThresholdRule::kF1);
+        best_threshold(metrics::ranking_curve(scores, table.targets), rule("f1"));
     double best = 0;
     for (int cut = 0; cut <= 2000; ++cut) {
       best = std::max(best, f1_at(scores, table.targets, cut / 2000.0));
@@ -70,8 +79,8 @@ TEST(Thresholds, AreTheBestOfAllCutsByBruteForce) {
 TEST(Thresholds, LieHalfwayBetweenScores) {
   const std::vector<float> scores = {0.875f, 0.75f, 0.25f, 0.125f};
   const std::vector<float> targets = {1, 1, 0, 0};
-  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, targets), ThresholdRule::kF1), 0.5);
-  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, targets), ThresholdRule::kYouden), 0.5);
+  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, targets), rule("f1")), 0.5);
+  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, targets), rule("youden")), 0.5);
 }
 
 TEST(Thresholds, TiesGoToTheCutNearestToHalfThenToTheLower) {
@@ -79,21 +88,19 @@ TEST(Thresholds, TiesGoToTheCutNearestToHalfThenToTheLower) {
   // nearer to 0.5.
   const std::vector<float> scores = {0.75f, 0.5f, 0.5f, 0.25f, 0.0f};
   const std::vector<float> targets = {1, 0, 0, 1, 0};
-  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, targets), ThresholdRule::kF1), 0.625);
+  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, targets), rule("f1")), 0.625);
   // F1 is 2/3 at 0.625 and at 0.375 (2 found, 2 wrong), equally near: the lower one.
   const std::vector<float> even = {0.75f, 0.5f, 0.5f, 0.5f, 0.25f};
   const std::vector<float> even_targets = {1, 1, 0, 0, 0};
-  EXPECT_EQ(best_threshold(metrics::ranking_curve(even, even_targets), ThresholdRule::kF1), 0.375);
+  EXPECT_EQ(best_threshold(metrics::ranking_curve(even, even_targets), rule("f1")), 0.375);
 }
 
 TEST(Thresholds, EveryPositiveIsFoundWhenThatIsBest) {
   const std::vector<float> scores = {0.5f, 0.25f};
-  EXPECT_EQ(
-      best_threshold(metrics::ranking_curve(scores, std::vector<float>{1, 1}), ThresholdRule::kF1),
-      0.125);
-  EXPECT_EQ(
-      best_threshold(metrics::ranking_curve(scores, std::vector<float>{0, 0}), ThresholdRule::kF1),
-      0.5)
+  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, std::vector<float>{1, 1}), rule("f1")),
+            0.125);
+  EXPECT_EQ(best_threshold(metrics::ranking_curve(scores, std::vector<float>{0, 0}), rule("f1")),
+            0.5)
       << "no positive";
 }
 
@@ -106,7 +113,7 @@ TEST(Thresholds, NestedEstimateUsesOnlyTheOtherFolds) {
   table.targets = {1, 0, 1, 0};
   Values values;
   values.probabilities = {0.75f, 0.5f, 0.375f, 0.125f};
-  const ClassThresholds fitted = fit_class_thresholds(table, values, ThresholdRule::kF1, 1);
+  const ClassThresholds fitted = fit_class_thresholds(table, values, rule("f1"), 1);
   EXPECT_EQ(fitted.part_thresholds[0][0], 0.25) << "fitted without fold 0";
   EXPECT_EQ(fitted.part_thresholds[1][0], 0.625) << "fitted without fold 1";
   // k0 found, k1 wrongly found, k2 missed: F1 = 2 / (2 + 1 + 1).
@@ -201,6 +208,27 @@ TEST(Greedy, TiesGoToTheLowestModelAndTheShortestPrefix) {
   EXPECT_EQ(selection.num_used, 1u);
 }
 
+TEST(EnsembleTable, EverySearchGivesWeights) {
+  const EnsembleSearch search = {3, 1, [](const std::vector<int64_t>& counts) {
+                                   return static_cast<double>(counts[1]) / (1.0 + counts[0]);
+                                 }};
+  for (const EnsembleRow& row : ensemble_table().rows()) {
+    const EnsembleChoice choice = row.create(search, part_with_defaults(row));
+    ASSERT_EQ(choice.counts.size(), 3u) << row.name;
+    EXPECT_GT(choice.counts[1], 0) << row.name;
+  }
+}
+
+TEST(ThresholdTable, EveryRuleSeparatesWhatCanBeSeparated) {
+  const std::vector<float> scores = {0.1f, 0.2f, 0.7f, 0.8f};
+  const std::vector<float> targets = {0, 0, 1, 1};
+  for (const ThresholdRow& row : threshold_table().rows()) {
+    const double threshold = best_threshold(metrics::ranking_curve(scores, targets), row);
+    EXPECT_GT(threshold, 0.2) << row.name;
+    EXPECT_LE(threshold, 0.7) << row.name;
+  }
+}
+
 TEST(Ensemble, WeightedMeanByHand) {
   std::vector<GroupPredictions> groups(2);
   groups[0].values.probabilities = {0.0f, 0.5f};
@@ -215,9 +243,9 @@ TEST(Ensemble, WeightedMeanByHand) {
 TEST(Scorers, EqualTheMetricsOnAllSamplesAndOnOneFold) {
   const OofTable table = random_table(90, 3, 3, 7);
   const Values& values = table.groups[0].values;
-  const Decision decision = fit_decision(table, values, ThresholdRule::kF1, Metric::kMap, 2);
-  const auto map = make_scorer(Metric::kMap, table, values, decision, 2);
-  const auto f1 = make_scorer(Metric::kF1, table, values, decision, 2);
+  const Decision decision = fit_decision(table, values, rule("f1"), DiceKind::kGlobal, 2);
+  const auto map = scorer_row("map").create(table, values, decision, 2);
+  const auto f1 = scorer_row("macro_f1").create(table, values, decision, 2);
   const std::vector<uint16_t> all(90, 1);
   EXPECT_DOUBLE_EQ(map->score(all),
                    metrics::mean_average_precision(values.probabilities, table.targets, 3).mean);
@@ -240,7 +268,7 @@ TEST(Scorers, WeightTwoIsTheSampleTwice) {
   Values values = table.groups[0].values;
   std::vector<uint16_t> weights(30, 1);
   weights[4] = 2;
-  const double weighted = make_scorer(Metric::kMap, table, values, {}, 1)->score(weights);
+  const double weighted = scorer_row("map").create(table, values, {}, 1)->score(weights);
   for (size_t k = 0; k < 2; ++k) {
     values.probabilities.push_back(values.probabilities[4 * 2 + k]);
     table.targets.push_back(table.targets[4 * 2 + k]);
@@ -251,7 +279,7 @@ TEST(Scorers, WeightTwoIsTheSampleTwice) {
 
 TEST(Bootstrap, IsTheSameForAnyNumberOfThreadsAndHoldsTheScore) {
   const OofTable table = random_table(200, 3, 2, 11);
-  const auto scorer = make_scorer(Metric::kMap, table, table.groups[0].values, {}, 1);
+  const auto scorer = scorer_row("map").create(table, table.groups[0].values, {}, 1);
   const Interval one = bootstrap_interval(*scorer, 200, 60, 1, 1);
   const Interval two = bootstrap_interval(*scorer, 200, 60, 1, 2);
   EXPECT_EQ(one.low, two.low);
@@ -265,14 +293,14 @@ TEST(Bootstrap, IsTheSameForAnyNumberOfThreadsAndHoldsTheScore) {
 TEST(Metrics, ThatDoNotFitTheTaskAreRefusedWithTheChoices) {
   Samples samples;
   samples.classes = {"a", "b", "c"};
-  EXPECT_EQ(parse_metric("", samples), Metric::kMap);
-  EXPECT_THAT(message_of<UsageError>([&] { parse_metric("dice", samples); }),
+  EXPECT_EQ(choose_scorer("", samples).name, "map");
+  EXPECT_THAT(message_of<UsageError>([&] { choose_scorer("dice", samples); }),
               HasSubstr("expected one of map, f1"));
   samples.task = PredictionTask::kSegmentation;
-  EXPECT_EQ(parse_metric("", samples), Metric::kMiouPerImage);
-  EXPECT_THAT(message_of<UsageError>([&] { parse_metric("dice", samples); }), HasSubstr("miou"));
+  EXPECT_EQ(choose_scorer("", samples).name, "mean_iou_per_image");
+  EXPECT_THAT(message_of<UsageError>([&] { choose_scorer("dice", samples); }), HasSubstr("miou"));
   samples.classes = {"building"};
-  EXPECT_EQ(parse_metric("", samples), Metric::kDiceGlobal);
+  EXPECT_EQ(choose_scorer("", samples).name, "dice_global");
 }
 
 TEST(Priors, AreWhatAConstantAnswerReaches) {
@@ -281,9 +309,9 @@ TEST(Priors, AreWhatAConstantAnswerReaches) {
   table.samples.keys = {"x", "y", "z", "w"};
   table.targets = {1, 0, 0, 1, -1, 1, 0, 1};  // a: 1 of 3, b: 3 of 4
   EXPECT_THAT(class_priors(table), ElementsAre(1.0 / 3, 0.75));
-  EXPECT_DOUBLE_EQ(prior_score(Metric::kMap, table), (1.0 / 3 + 0.75) / 2);
+  EXPECT_DOUBLE_EQ(prior_score("map", table), (1.0 / 3 + 0.75) / 2);
   // All foreground: Dice = 2 * 3 / (3 + 5) of 5 known pixels with 3 foreground.
-  EXPECT_DOUBLE_EQ(prior_score(Metric::kDiceGlobal, mask_table()), 0.75);
+  EXPECT_DOUBLE_EQ(prior_score("dice_global", mask_table()), 0.75);
 }
 
 }  // namespace

@@ -152,6 +152,17 @@ TEST_F(FindSets, SetRunAndSweepAreUnderstood) {
   EXPECT_EQ(sets[3].set.fold, 2);
 }
 
+TEST_F(FindSets, LogitsBecomeProbabilitiesOnce) {
+  PredictionSet set = small_set("raw", 0, {"a"});
+  set.value_kind = metrics::ValueKind::kSigmoidLogits;
+  set.logits = {0.0f, 1000.0f};
+  set.probabilities.clear();
+  set.save(root_ / "set");
+  const auto sets = load_sets({root_ / "set"}, PredictionKind::kOutOfFold, "--oof");
+  EXPECT_THAT(sets[0].set.probabilities, ElementsAre(0.5f, 1.0f));
+  EXPECT_EQ(sets[0].digest, set.digest());
+}
+
 TEST_F(FindSets, WrongPathsSayWhatWasExpected) {
   const auto load = [&](const fs::path& path) {
     return [=] { load_sets({path}, PredictionKind::kOutOfFold, "--oof"); };

@@ -122,6 +122,12 @@ TEST(EvaluationRecords, PredictionSetsAreSortedByKey) {
   EXPECT_THAT(set.probabilities, ElementsAre(0.4f, 0.5f, 0.6f, 0.1f, 0.2f, 0.3f));
   EXPECT_THAT(set.targets, ElementsAre(1, 0, 0, 0, 0, 1));
   EXPECT_EQ(set.data_digest, dataset->digest());
+  for (const auto& member : dataset->sample(dataset->find("img_0002")).members) {
+    if (member.extension != dataset->image_members().front()) continue;
+    EXPECT_EQ(set.image_heights[1], member.height);
+    EXPECT_EQ(set.image_widths[1], member.width);
+  }
+  EXPECT_EQ(set.image_heights.size(), 2u);
   EXPECT_TRUE(predictions_of(records, info, *dataset, false).targets.empty());
 }
 

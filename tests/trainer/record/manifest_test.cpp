@@ -52,7 +52,7 @@ TEST(Manifest, NamesAllThatARerunNeeds) {
   EXPECT_EQ(start["environment"]["OMP_WAIT_POLICY"], "passive");
   EXPECT_THAT(manifest.dump(), ::testing::Not(HasSubstr("SOME_SECRET")));
   EXPECT_EQ(manifest["final"]["predictions_digest"],
-            metrics::PredictionSet::load(options.run_dir / "predictions" / "oof").digest());
+            metrics::PredictionSet::load(options.run_dir / "predictions" / "oof").values_digest());
   EXPECT_EQ(start["machines"][0]["ranks"], nlohmann::json({0}));
   const auto& machine = start["machines"][0]["machine"];
   for (const char* key : {"processor", "processor_class", "instruction_flags", "host"})

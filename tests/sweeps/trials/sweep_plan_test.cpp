@@ -11,18 +11,19 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class PlanTest : public SweepFixture {
+class SweepPlanTest : public SweepFixture {
  protected:
   std::vector<std::string> trial_names() {
     std::vector<std::string> names;
-    for (const Trial& trial : expand_plan(load_plan(root_ / "plan.yaml", {}), root_ / "out")) {
+    for (const Trial& trial :
+         expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out")) {
       names.push_back(trial.name);
     }
     return names;
   }
   std::string error_of_plan() {
     try {
-      expand_plan(load_plan(root_ / "plan.yaml", {}), root_ / "out");
+      expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out");
     } catch (const RecipeError& error) {
       return error.what();
     }
@@ -30,7 +31,7 @@ class PlanTest : public SweepFixture {
   }
 };
 
-TEST_F(PlanTest, AxesMultiplyAndFoldsComeLast) {
+TEST_F(SweepPlanTest, AxesMultiplyAndFoldsComeLast) {
   write_plan(
       "axes:\n"
       "  preprocessing: {raw: [], other: [seed=7]}\n"
@@ -44,23 +45,23 @@ TEST_F(PlanTest, AxesMultiplyAndFoldsComeLast) {
                           "other-2/fold0", "other-2/fold1", "extra/fold0", "extra/fold1"));
 }
 
-TEST_F(PlanTest, WithoutAxesThePlanIsOneGroup) {
+TEST_F(SweepPlanTest, WithoutAxesThePlanIsOneGroup) {
   write_plan("fold_list: [1]\n");
   EXPECT_THAT(trial_names(), ElementsAre("demo/fold1"));
 }
 
-TEST_F(PlanTest, FlagsReplaceThePlansPaths) {
+TEST_F(SweepPlanTest, FlagsReplaceThePlansPaths) {
   make_data("elsewhere", "other bytes");
-  PlanFlags flags;
+  SweepPlanFlags flags;
   flags.data = root_ / "elsewhere";
   flags.overrides = {"seed=3"};
-  const Plan plan = load_plan(root_ / "plan.yaml", flags);
+  const SweepPlan plan = load_sweep_plan(root_ / "plan.yaml", flags);
   EXPECT_EQ(plan.data, root_ / "elsewhere");
   EXPECT_EQ(plan.recipe, root_ / "recipe.yaml");
   EXPECT_THAT(plan.groups[1].overrides, ElementsAre("seed=7", "seed=3"));
 }
 
-TEST_F(PlanTest, MistakesNameFileAndLine) {
+TEST_F(SweepPlanTest, MistakesNameFileAndLine) {
   write_plan("worker: 2\n");
   EXPECT_THAT(error_of_plan(),
               AllOf(HasSubstr("plan.yaml:5: worker: unknown key (did you mean \"workers\"?)")));
@@ -73,20 +74,24 @@ TEST_F(PlanTest, MistakesNameFileAndLine) {
   EXPECT_THAT(error_of_plan(), AllOf(HasSubstr("plan.yaml:8"), HasSubstr("no axis \"b\"")));
   write_plan("fold_list: [2]\n");
   EXPECT_THAT(error_of_plan(), AllOf(HasSubstr("plan.yaml:5"), HasSubstr("from 0 to 1, found 2")));
+  write_plan("metric: val_mapp\n");
+  EXPECT_THAT(error_of_plan(), AllOf(HasSubstr("plan.yaml:5: metric: no run writes \"val_mapp\""),
+                                     HasSubstr("did you mean \"val_map\"")));
   write_plan("trials:\n  - {name: ../up}\n");
   EXPECT_THAT(error_of_plan(), AllOf(HasSubstr("plan.yaml:6"), HasSubstr("../up")));
 }
 
-TEST_F(PlanTest, TwoNamesForOneExperimentAreRefused) {
+TEST_F(SweepPlanTest, TwoNamesForOneExperimentAreRefused) {
   write_plan("axes:\n  a: {x: [seed=7], y: [seed=7]}\n");
   EXPECT_THAT(error_of_plan(),
               AllOf(HasSubstr("\"x\""), HasSubstr("\"y\""), HasSubstr("same experiment")));
 }
 
-TEST_F(PlanTest, IdentityFollowsRecipeDataFoldsAndFoldOnly) {
+TEST_F(SweepPlanTest, IdentityFollowsRecipeDataFoldsAndFoldOnly) {
   const auto digests = [this] {
     std::vector<std::string> result;
-    for (const Trial& trial : expand_plan(load_plan(root_ / "plan.yaml", {}), root_ / "out")) {
+    for (const Trial& trial :
+         expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out")) {
       result.push_back(trial.digest);
     }
     return result;
@@ -105,9 +110,10 @@ TEST_F(PlanTest, IdentityFollowsRecipeDataFoldsAndFoldOnly) {
   EXPECT_NE(digests()[0], before[0]);
 }
 
-TEST_F(PlanTest, UnfinishedDataSetIsRefused) {
+TEST_F(SweepPlanTest, UnfinishedDataSetIsRefused) {
   std::filesystem::remove(root_ / "train" / "DONE");
-  EXPECT_THROW(expand_plan(load_plan(root_ / "plan.yaml", {}), root_ / "out"), DataError);
+  EXPECT_THROW(expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out"),
+               DataError);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-#include "sweeps/trials/plan.h"
+// Reading a plan: every mistake is named with its line.
+#include "sweeps/trials/sweep_plan.h"
 
 #include <fmt/format.h>
 
@@ -11,8 +12,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/recipe/recipe.h"
-#include "base/text.h"
 #include "base/recipe/yaml_tree.h"
+#include "base/text.h"
+#include "metrics/metric_table.h"
 #include "trainer/recipe/recipe_schema.h"
 
 namespace podium::sweeps {
@@ -272,9 +274,21 @@ std::vector<int64_t> read_fold_list(const PlanReader& reader, const fs::path& fo
   return result;
 }
 
+// A key that a run writes, so that the summary knows which direction is better.
+std::string read_metric(const PlanReader& reader) {
+  const std::string key = reader.text("metric");
+  if (!key.empty() && metrics::find_metric_of_key(key) == nullptr) {
+    const std::vector<std::string> keys = metrics::metric_keys();
+    reader.fail(*reader.find("metric"),
+                fmt::format("metric: no run writes \"{}\"{}; metrics are {}", key,
+                            did_you_mean(key, keys), join(keys, ", ")));
+  }
+  return key;
+}
+
 }  // namespace
 
-Plan load_plan(const fs::path& file, const PlanFlags& flags) {
+SweepPlan load_sweep_plan(const fs::path& file, const SweepPlanFlags& flags) {
   const PlanReader reader(file);
   const fs::path base = file.parent_path();
   const auto path_of = [&](const char* key, const fs::path& flag) {
@@ -282,7 +296,7 @@ Plan load_plan(const fs::path& file, const PlanFlags& flags) {
     const std::string text = reader.text(key);
     return text.empty() ? fs::path() : (base / text).lexically_normal();
   };
-  Plan plan;
+  SweepPlan plan;
   plan.file = file;
   plan.name = reader.text("name");
   if (plan.name.empty()) plan.name = file.stem().string();
@@ -298,7 +312,7 @@ Plan load_plan(const fs::path& file, const PlanFlags& flags) {
   }
   plan.workers = reader.number("workers", 1, 1, 4096);
   plan.max_restarts = reader.number("max_restarts", 3, 0, 1000);
-  plan.metric = reader.text("metric");
+  plan.metric = read_metric(reader);
   plan.fold_list = read_fold_list(reader, plan.folds);
   plan.groups = read_groups(reader, plan.name);
   for (TrialGroup& group : plan.groups) {
@@ -321,7 +335,7 @@ struct RecipeIdentity {
   std::string error;
 };
 
-RecipeIdentity identify_recipe(const Plan& plan, const TrialGroup& group) {
+RecipeIdentity identify_recipe(const SweepPlan& plan, const TrialGroup& group) {
   try {
     return {Recipe::load(plan.recipe, trainer::recipe_schema(), group.overrides).digest(), ""};
   } catch (const RecipeError& error) {
@@ -331,11 +345,11 @@ RecipeIdentity identify_recipe(const Plan& plan, const TrialGroup& group) {
 
 }  // namespace
 
-std::string test_digest(const Plan& plan) {
+std::string test_digest(const SweepPlan& plan) {
   return plan.test_data.empty() ? "" : data_digest(plan.test_data);
 }
 
-std::vector<Trial> expand_plan(const Plan& plan, const fs::path& output) {
+std::vector<Trial> expand_sweep_plan(const SweepPlan& plan, const fs::path& output) {
   Recipe::load(plan.recipe, trainer::recipe_schema(), {});
   const std::string data = data_digest(plan.data);
   const std::string folds = plan.folds.empty() ? "" : xxh3_128_hex_of_file(plan.folds);

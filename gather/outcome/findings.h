@@ -7,11 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "gather/search/ensemble.h"
 #include "gather/outcome/gather_options.h"
-#include "gather/sets/join.h"
 #include "gather/outcome/loss_curves.h"
+#include "gather/search/ensemble_table.h"
+#include "gather/search/scorer_table.h"
 #include "gather/search/scoring.h"
+#include "gather/sets/join.h"
 
 namespace podium::gather {
 
@@ -27,9 +28,10 @@ struct NamedScore {
   double value = 0;
 };
 
-struct Outcome {
-  Metric metric = Metric::kMap;
-  EnsembleMethod method = EnsembleMethod::kMean;
+struct GatherFindings {
+  const ScorerRow* scorer = nullptr;    // of the metric that was searched for
+  const EnsembleRow* method = nullptr;  // that chose the counts
+  const ThresholdRow* threshold_rule = nullptr;
   FoldParts parts;
   std::vector<ModelScore> groups;     // as OofTable::groups
   std::vector<ModelScore> baselines;  // as the baseline table's groups
@@ -48,15 +50,14 @@ struct Outcome {
   std::vector<RunCurves> runs;
   std::vector<InputFacts> test_inputs;
   std::optional<SubmissionFacts> submission;
-  ThresholdRule threshold_rule = ThresholdRule::kF1;
 
   // Index of the baseline with the highest score, or nullopt.
   std::optional<size_t> best_baseline() const;
 };
 
 // The three JSON documents. NaN is written as null.
-std::string thresholds_json(const OofTable& table, const Outcome& outcome);
-std::string ensemble_json(const OofTable& table, const Outcome& outcome);
-std::string scores_json(const OofTable& table, const Outcome& outcome);
+std::string thresholds_json(const OofTable& table, const GatherFindings& findings);
+std::string ensemble_json(const OofTable& table, const GatherFindings& findings);
+std::string scores_json(const OofTable& table, const GatherFindings& findings);
 
 }  // namespace podium::gather

@@ -26,7 +26,7 @@ struct TrialGroup {
 };
 
 // What flags say instead of the plan file; empty: as the plan says.
-struct PlanFlags {
+struct SweepPlanFlags {
   std::filesystem::path recipe;
   std::filesystem::path data;
   std::filesystem::path test_data;
@@ -34,7 +34,7 @@ struct PlanFlags {
   std::vector<std::string> overrides;  // --set: of every trial, after its own
 };
 
-struct Plan {
+struct SweepPlan {
   std::filesystem::path file;
   std::string name;
   std::filesystem::path recipe;
@@ -44,7 +44,7 @@ struct Plan {
   std::vector<int64_t> fold_list;   // which folds; {-1} without a folds file
   int workers = 1;                  // of one trial
   int max_restarts = 3;             // of one trial
-  std::string metric;  // that the summary sorts by; empty: the first known one of result.json
+  std::string metric;  // key that the summary sorts by; empty: the first of the catalogue
   std::vector<TrialGroup>
       groups;  // product of the axes less the excluded ones, then the explicit trials
 };
@@ -52,7 +52,7 @@ struct Plan {
 // Paths in the file are relative to it, those in `flags` to the current directory.
 // Errors: RecipeError with file:line; IoError; DataError for a folds file that cannot be
 // understood.
-Plan load_plan(const std::filesystem::path& file, const PlanFlags& flags);
+SweepPlan load_sweep_plan(const std::filesystem::path& file, const SweepPlanFlags& flags);
 
 // One execution: a group and a fold.
 struct Trial {
@@ -67,9 +67,9 @@ struct Trial {
 
 // The trials in the order of groups, folds within. Errors: RecipeError when the base recipe itself
 // is bad or when two groups are the same experiment; DataError, IoError for the data set.
-std::vector<Trial> expand_plan(const Plan& plan, const std::filesystem::path& output);
+std::vector<Trial> expand_sweep_plan(const SweepPlan& plan, const std::filesystem::path& output);
 
 // Identity of the test set, "" without one.
-std::string test_digest(const Plan& plan);
+std::string test_digest(const SweepPlan& plan);
 
 }  // namespace podium::sweeps

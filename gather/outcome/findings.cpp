@@ -1,5 +1,5 @@
 // thresholds.json, ensemble.json and scores.json. Formats: docs/formats.md.
-#include "gather/outcome/outcome.h"
+#include "gather/outcome/findings.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -59,7 +59,7 @@ ordered_json head(const OofTable& table, const char* format) {
 
 }  // namespace
 
-std::optional<size_t> Outcome::best_baseline() const {
+std::optional<size_t> GatherFindings::best_baseline() const {
   std::optional<size_t> best;
   for (size_t i = 0; i < baselines.size(); ++i) {
     if (!best || baselines[i].score.value > baselines[*best].score.value) {
@@ -69,12 +69,12 @@ std::optional<size_t> Outcome::best_baseline() const {
   return best;
 }
 
-std::string thresholds_json(const OofTable& table, const Outcome& outcome) {
+std::string thresholds_json(const OofTable& table, const GatherFindings& findings) {
   ordered_json document = head(table, "podium.thresholds.v1");
   document["fitted_on"] = "out_of_fold";
-  if (outcome.decision.classes) {
-    const ClassThresholds& fitted = *outcome.decision.classes;
-    document["rule"] = rule_name(outcome.threshold_rule);
+  if (findings.decision.classes) {
+    const ClassThresholds& fitted = *findings.decision.classes;
+    document["rule"] = findings.threshold_rule->name;
     document["macro_f1"] = {{"in_sample", number(fitted.macro_f1_in_sample)},
                             {"nested", number(fitted.macro_f1_nested)},
                             {"at_0.5", number(fitted.macro_f1_at_half)}};
@@ -88,30 +88,31 @@ std::string thresholds_json(const OofTable& table, const Outcome& outcome) {
           {"f1_in_sample", number(fitted.f1_in_sample[k])},
           {"f1_nested", number(fitted.f1_nested[k])},
           {"f1_at_0.5", number(fitted.f1_at_half[k])},
-          {"fitted_without", by_part(outcome.parts, over_parts)}};
+          {"fitted_without", by_part(findings.parts, over_parts)}};
     }
-  } else if (outcome.decision.mask) {
-    const MaskThreshold& fitted = *outcome.decision.mask;
-    document["rule"] = outcome.metric == Metric::kDicePerImage ? "dice_per_image" : "dice_global";
+  } else if (findings.decision.mask) {
+    const MaskThreshold& fitted = *findings.decision.mask;
+    document["rule"] =
+        findings.scorer->dice == DiceKind::kPerImage ? "dice_per_image" : "dice_global";
     document["threshold"] = fitted.threshold;
     document["level"] = fitted.level;
     document["dice"] = {{"in_sample", number(fitted.dice_in_sample)},
                         {"nested", number(fitted.dice_nested)},
                         {"at_0.5", number(fitted.dice_at_half)}};
-    document["fitted_without"] = by_part(outcome.parts, fitted.part_thresholds);
+    document["fitted_without"] = by_part(findings.parts, fitted.part_thresholds);
   } else {
     document["rule"] = "argmax";
   }
   return document.dump(1) + "\n";
 }
 
-std::string ensemble_json(const OofTable& table, const Outcome& outcome) {
+std::string ensemble_json(const OofTable& table, const GatherFindings& findings) {
   ordered_json document = head(table, "podium.ensemble.v1");
-  const int64_t total = std::accumulate(outcome.counts.begin(), outcome.counts.end(), int64_t{0});
-  document["method"] = method_name(outcome.method);
-  document["metric"] = metric_name(outcome.metric);
-  document["score"] = number(outcome.score.value);
-  for (const ModelScore& group : outcome.groups) {
+  const int64_t total = std::accumulate(findings.counts.begin(), findings.counts.end(), int64_t{0});
+  document["method"] = findings.method->name;
+  document["metric"] = findings.scorer->name;
+  document["score"] = number(findings.score.value);
+  for (const ModelScore& group : findings.groups) {
     document["groups"].push_back(
         {{"name", group.name},
          {"count", group.weight},
@@ -119,40 +120,40 @@ std::string ensemble_json(const OofTable& table, const Outcome& outcome) {
          {"score", number(group.score.value)},
          {"oof", inputs_json(group.inputs)}});
   }
-  document["test"] = inputs_json(outcome.test_inputs);
-  if (outcome.greedy) {
-    for (size_t i = 0; i < outcome.greedy->steps.size(); ++i) {
-      const GreedyStep& step = outcome.greedy->steps[i];
-      document["greedy_steps"].push_back({{"group", outcome.groups[step.model].name},
+  document["test"] = inputs_json(findings.test_inputs);
+  if (findings.greedy) {
+    for (size_t i = 0; i < findings.greedy->steps.size(); ++i) {
+      const GreedyStep& step = findings.greedy->steps[i];
+      document["greedy_steps"].push_back({{"group", findings.groups[step.model].name},
                                           {"score", number(step.score)},
-                                          {"is_used", i < outcome.greedy->num_used}});
+                                          {"is_used", i < findings.greedy->num_used}});
     }
   }
   return document.dump(1) + "\n";
 }
 
-std::string scores_json(const OofTable& table, const Outcome& outcome) {
+std::string scores_json(const OofTable& table, const GatherFindings& findings) {
   ordered_json document = head(table, "podium.scores.v1");
-  document["metric"] = metric_name(outcome.metric);
+  document["metric"] = findings.scorer->name;
   document["num_samples"] = table.samples.num_samples();
-  document["folds_are_dealt_by_key"] = outcome.parts.are_dealt;
-  document["ensemble"] = summary_json(table, outcome.parts, outcome.score);
-  document["ensemble"]["interval_95"] = {number(outcome.interval.low),
-                                         number(outcome.interval.high)};
-  document["ensemble"]["bootstrap_replicates"] = outcome.bootstrap_replicates;
-  for (const NamedScore& other : outcome.other_scores) {
+  document["folds_are_dealt_by_key"] = findings.parts.are_dealt;
+  document["ensemble"] = summary_json(table, findings.parts, findings.score);
+  document["ensemble"]["interval_95"] = {number(findings.interval.low),
+                                         number(findings.interval.high)};
+  document["ensemble"]["bootstrap_replicates"] = findings.bootstrap_replicates;
+  for (const NamedScore& other : findings.other_scores) {
     document["ensemble"]["other"][other.name] = number(other.value);
   }
-  document["mean_of_all_groups"] = summary_json(table, outcome.parts, outcome.mean_of_all);
-  document["best_group"] = outcome.groups[outcome.best_group].name;
-  for (const ModelScore& group : outcome.groups) {
-    document["groups"][group.name] = summary_json(table, outcome.parts, group.score);
+  document["mean_of_all_groups"] = summary_json(table, findings.parts, findings.mean_of_all);
+  document["best_group"] = findings.groups[findings.best_group].name;
+  for (const ModelScore& group : findings.groups) {
+    document["groups"][group.name] = summary_json(table, findings.parts, group.score);
   }
-  for (const ModelScore& baseline : outcome.baselines) {
-    document["baselines"][baseline.name] = summary_json(table, outcome.parts, baseline.score);
+  for (const ModelScore& baseline : findings.baselines) {
+    document["baselines"][baseline.name] = summary_json(table, findings.parts, baseline.score);
   }
-  document["prior"] = {{"score", number(outcome.prior_score)},
-                       {"per_class", by_class(table, outcome.class_priors)}};
+  document["prior"] = {{"score", number(findings.prior_score)},
+                       {"per_class", by_class(table, findings.class_priors)}};
   return document.dump(1) + "\n";
 }
 
