@@ -18,6 +18,7 @@
 #include "data_shards/pixels/resample.h"
 #include "data_shards/transform/augment_policy.h"
 #include "data_shards/transform/transform_table.h"
+#include "data_shards/pack/pack.h"
 
 namespace podium::data_shards {
 namespace {

@@ -206,9 +206,9 @@ void measure_checkpoints(const std::string& variant, const Work& work, int num_s
       position.global_step = i;
       const Clock::time_point start = Clock::now();
       if (variant == "checkpoint_beside") {
-        writer.start(position, tensors);
+        writer.start(position, state);
       } else {
-        writer.write(position, tensors);
+        writer.write(position, state);
       }
       if (i > 0) stalls.push_back(milliseconds_since(start));
       // The time between two checkpoints, so that no checkpoint waits for the one before.

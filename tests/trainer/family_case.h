@@ -12,6 +12,7 @@
 
 #include "models/heads/head_table.h"
 #include "models/registry.h"
+#include "trainer/step/forward_pass.h"
 
 namespace podium::trainer::testing {
 
@@ -54,6 +55,15 @@ inline std::vector<FamilyCase> pyramid_cases() {
           {"beit_base_patch16_224", 32, "fpn"},   {"swin_tiny_patch4_window7_224", 64, "fpn"},
           {"swinv2_tiny_window8_256", 64, "fpn"}, {"cvt_13", 64, "fpn"},
           {"efficientnet_b0", 64, "fpn"},         {"tresnet_m", 64, "fpn"}};
+}
+
+// The forward pass of training, in that type.
+inline torch::Tensor logits_of(models::VisionModel& model, const torch::Tensor& images,
+                               torch::ScalarType type) {
+  const char* precision = type == torch::kBFloat16  ? "bf16"
+                          : type == torch::kFloat16 ? "fp16"
+                                                    : "fp32";
+  return ForwardPass(torch::kCPU, precision, /*is_channels_last=*/false)(model, images).logits;
 }
 
 }  // namespace podium::trainer::testing

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "data_shards/load/loader.h"
 #include "tests/data_shards/loader_test_util.h"
+#include "data_shards/pack/pack.h"
 
 namespace podium::data_shards {
 namespace {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/safetensors_file.h"
 #include "base/text.h"
+#include "data_shards/format/task.h"
 #include "data_shards/transform/augment_erase.h"
 #include "data_shards/transform/augment_policy.h"
 #include "data_shards/transform/augment_quality.h"

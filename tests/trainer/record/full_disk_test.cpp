@@ -135,8 +135,7 @@ TEST(FullDisk, AStopBySignalKeepsTheLastGoodCheckpoint) {
   sender.join();
   const auto checkpoint = find_checkpoint(options.run_dir / "checkpoints");
   ASSERT_TRUE(checkpoint.has_value());
-  EXPECT_EQ(checkpoint->filename(), "step-000000001");
-  EXPECT_TRUE(checkpoint);
+  EXPECT_EQ(checkpoint->path.filename(), "step-000000001");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Manifests name what a rerun needs, and nothing of the environment that does not matter.
+#include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/manifest.h"
 
 #include <ATen/Version.h>
@@ -74,11 +75,11 @@ TEST(Manifest, EpochsNameTheWholeStateTensorByTensor) {
   ASSERT_EQ(epochs.size(), 2u);
   const EpochRecord& last = epochs.at(2);
   const Checkpoint checkpoint = *find_checkpoint(options.run_dir / "checkpoints");
-  const StateDigests expected = digest_state(checkpoint.tensors, {});
+  const StateDigests expected = digest_state(checkpoint.state, {});
   EXPECT_EQ(last.tensors.tensors, expected.tensors);
   EXPECT_EQ(last.state_digest, expected.state());
   EXPECT_EQ(last.group_digests, expected.groups());
-  EXPECT_EQ(last.weights_digest, digest_of(checkpoint.tensors.weights));
+  EXPECT_EQ(last.weights_digest, digest_of(checkpoint.state.at(kNetworkGroup)));
   EXPECT_EQ(last.global_step, checkpoint.position.global_step);
   EXPECT_TRUE(last.metrics.contains("val_map"));
   EXPECT_NE(last.state_digest, epochs.at(1).state_digest);

@@ -1,5 +1,7 @@
 // Prediction with finished runs: repeats the run's own out-of-fold predictions, covers test data,
 // refuses what does not fit.
+#include "trainer/run/predict.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -9,6 +9,7 @@
 #include "metrics/prediction_set.h"
 #include "tests/message_of.h"
 #include "tests/trainer/train_test_util.h"
+#include "trainer/run/predict.h"
 
 namespace podium::trainer {
 namespace {

@@ -10,9 +10,9 @@
 #include "base/safetensors_file.h"
 #include "metrics/prediction_set.h"
 #include "tests/trainer/train_test_util.h"
-#include "trainer/record/run_directory.h"
-#include "trainer/recipe/train_options.h"
 #include "trainer/recipe/recipe_schema.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/record/run_directory.h"
 
 namespace podium::trainer {
 namespace {

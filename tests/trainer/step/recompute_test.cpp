@@ -48,14 +48,11 @@ Step run_step(models::VisionModel& model, const Tensor& images, bool is_recomput
   model.zero_grad();
   torch::manual_seed(5);
   Step step;
-  {
-    const AutocastGuard autocast(torch::kCPU, type);
-    step.logits = model.forward(images).logits;
-  }
+  step.logits = testing::logits_of(model, images, type);
   for (auto* norm : models::find_batch_norms(model)) {
     step.statistics.push_back(norm->take_statistics());
   }
-  step.logits.to(torch::kFloat32).square().mean().backward();
+  step.logits.square().mean().backward();
   for (auto* norm : models::find_batch_norms(model)) {
     EXPECT_THROW(norm->take_statistics(), InternalError) << "recorded a second time";
   }

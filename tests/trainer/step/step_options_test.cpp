@@ -35,11 +35,6 @@ Tensor images_of(const Case& value) {
   return torch::randn({2, 3, value.image_size, value.image_size});
 }
 
-Tensor logits_of(models::VisionModel& model, const Tensor& images, torch::ScalarType type) {
-  const AutocastGuard autocast(torch::kCPU, type);
-  return model.forward(images).logits.to(torch::kFloat32);
-}
-
 // Of the first tensor's largest value.
 double relative_difference(const Tensor& a, const Tensor& b) {
   return ((a - b).abs().max() / a.abs().max().clamp_min(1e-12)).item<double>();
