@@ -27,7 +27,8 @@ const Table<ScheduleRow>& schedule_table() {
            cosine_rate},
           {{.name = "polynomial",
             .help = "from optimizer.lr to min_lr as a power of the share that is left",
-            .parameters = end_keys().add_float("power", 1.0, "", 0, 100, "1: a straight line"),
+            .parameters = end_keys().add_float("power", 1.0, "", 0, 100,
+                                               "exponent of that share; 1: a straight line"),
             .since = "0.2"},
            polynomial_rate},
       });
