@@ -32,7 +32,7 @@ unless_done "$out/train" "Packing the training set" \
 unless_done "$out/test" "Packing the test set" \
   $podium pack --layout=multilabel_csv --input="$out/scenes/test.csv" --output="$out/test"
 show "Splitting into 2 folds" \
-  $podium split --data="$out/train" --method=kfold --folds=2 --seed=1 --output="$out/folds.json"
+  $podium split --data="$out/train" --method=kfold --num_folds=2 --seed=1 --output="$out/folds.json"
 show "Training the line to beat: a linear model on colour histograms" \
   $podium sweep --plan=recipes/color_histogram_plan.yaml --data="$out/train" --folds="$out/folds.json" --output="$out/baseline"
 show "Sweeping 3 preprocessings x 2 folds, each on 2 workers" \

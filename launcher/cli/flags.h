@@ -29,6 +29,7 @@ DECLARE_string(task);
 DECLARE_string(against);
 DECLARE_string(data);
 DECLARE_string(folds);
+DECLARE_int64(num_folds);
 DECLARE_string(method);
 DECLARE_double(val_fraction);
 DECLARE_int64(tries);

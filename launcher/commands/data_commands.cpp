@@ -146,20 +146,35 @@ void print_quality(const data_shards::Dataset& dataset, const data_shards::Split
              quality.label_distribution);
 }
 
+// --num_folds, or --folds, its name until 0.1: elsewhere that is a file.
+int64_t folds_to_make(const Invocation& invocation) {
+  if (!invocation.has("folds")) return FLAGS_num_folds;
+  if (invocation.has("num_folds")) {
+    throw UsageError("split: --folds is the earlier name of --num_folds; give one of them");
+  }
+  log_warning("split: --folds is called --num_folds now and goes with 0.3");
+  const auto number = parse_int(FLAGS_folds);
+  if (!number) {
+    throw UsageError(
+        fmt::format("split: --folds={}: expected a number of folds, at least 2", FLAGS_folds));
+  }
+  return *number;
+}
+
 void run_split(const Invocation& invocation) {
   data_shards::SplitOptions options;
   options.method = kMethods.at(FLAGS_method);
   const bool is_kfold = options.method == SplitMethod::kKfold;
-  const auto num_folds = parse_int(FLAGS_folds);
-  if (!num_folds || *num_folds < 2) {
+  const int64_t num_folds = folds_to_make(invocation);
+  if (num_folds < 2) {
     throw UsageError(
-        fmt::format("split: --folds={}: expected a number of folds, at least 2", FLAGS_folds));
+        fmt::format("split: --num_folds={}: expected a number of folds, at least 2", num_folds));
   }
-  if (!is_kfold && invocation.has("folds")) {
-    throw UsageError("split: --folds belongs to --method=kfold; use --val_fraction here");
+  if (!is_kfold && (invocation.has("num_folds") || invocation.has("folds"))) {
+    throw UsageError("split: --num_folds belongs to --method=kfold; use --val_fraction here");
   }
   if (is_kfold && invocation.has("val_fraction")) {
-    throw UsageError("split: --val_fraction belongs to the other methods; use --folds here");
+    throw UsageError("split: --val_fraction belongs to the other methods; use --num_folds here");
   }
   if (!(FLAGS_val_fraction > 0 && FLAGS_val_fraction < 1)) {
     throw UsageError(fmt::format("split: --val_fraction={}: expected a share between 0 and 1",
@@ -168,7 +183,7 @@ void run_split(const Invocation& invocation) {
   if (FLAGS_tries < 1) {
     throw UsageError(fmt::format("split: --tries={}: expected at least 1", FLAGS_tries));
   }
-  options.num_folds = *num_folds;
+  options.num_folds = num_folds;
   options.val_fraction = FLAGS_val_fraction;
   options.num_tries = FLAGS_tries;
   options.seed = FLAGS_seed;
@@ -283,21 +298,23 @@ Command split_command() {
   return {
       .name = "split",
       .summary = "folds that keep the class ratios, into a file",
-      .groups = {{"input and output",
-                  {data_flag(),
-                   {.name = "output", .help = "The folds file to write.", .is_required = true}}},
-                 {"method",
-                  {{.name = "method",
-                    .help = "kfold: stratified (iteratively for several labels); holdout: one "
-                            "validation part; best_of_random: the most even of many random ones.",
-                    .is_required = true,
-                    .choices = names_of(kMethods)},
-                   {.name = "folds", .help = "Number of folds (kfold).", .default_value = "5"},
-                   {.name = "val_fraction",
-                    .help = "Share that validates, between 0 and 1 (holdout, best_of_random)."},
-                   {.name = "tries", .help = "Random splits to choose from (best_of_random)."},
-                   {.name = "seed", .help = "The same seed gives the same split."}}}},
-      .examples = {"podium split --data=shards/train --method=kfold --folds=5 --seed=1 "
+      .groups =
+          {{"input and output",
+            {data_flag(),
+             {.name = "output", .help = "The folds file to write.", .is_required = true}}},
+           {"method",
+            {{.name = "method",
+              .help = "kfold: stratified (iteratively for several labels); holdout: one "
+                      "validation part; best_of_random: the most even of many random ones.",
+              .is_required = true,
+              .choices = names_of(kMethods)},
+             {.name = "num_folds", .help = "Number of folds (kfold), at least 2."},
+             {.name = "folds", .help = "Earlier name of --num_folds.", .default_text = "not given"},
+             {.name = "val_fraction",
+              .help = "Share that validates, between 0 and 1 (holdout, best_of_random)."},
+             {.name = "tries", .help = "Random splits to choose from (best_of_random)."},
+             {.name = "seed", .help = "The same seed gives the same split."}}}},
+      .examples = {"podium split --data=shards/train --method=kfold --num_folds=5 --seed=1 "
                    "--output=folds.json"},
       .run = run_split};
 }

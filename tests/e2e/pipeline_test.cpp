@@ -32,6 +32,22 @@ TEST_F(Pipeline, PackSplitTrainPredictGather) {
 
 // The batch norms of a ResNet see one logical worker's samples, whoever runs it, and the number of
 // compute threads does not depend on the number of workers.
+TEST_F(Pipeline, SplitTakesTheEarlierNameOfNumFoldsWithAWarning) {
+  ASSERT_NO_FATAL_FAILURE(make_data());
+  const std::vector<std::string> words = {
+      "split",    flag("data", "shards/train"), "--method=kfold",
+      "--seed=1", flag("output", "again.json"), "--folds=2"};
+  const PodiumResult earlier = podium_run(words);
+  EXPECT_EQ(earlier.code, 0) << earlier.err;
+  EXPECT_THAT(earlier.err, HasSubstr("--folds is called --num_folds now"));
+  EXPECT_EQ(read_file(path("again.json")), read_file(path("folds.json")));
+  std::vector<std::string> both = words;
+  both.emplace_back("--num_folds=2");
+  const PodiumResult refused = podium_run(both);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("give one of them"));
+}
+
 TEST_F(Pipeline, TwoWorkersGiveTheLossesOfOne) {
   ASSERT_NO_FATAL_FAILURE(make_data());
   write_file_atomic(path("recipe.yaml"), recipe("resnet18", 2));

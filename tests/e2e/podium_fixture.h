@@ -108,7 +108,7 @@ class PodiumFixture : public testing::Test {
       succeed({"pack", "--layout=multilabel_csv", flag("input", "demo/" + name + ".csv"),
                flag("output", "shards/" + name)});
     }
-    succeed({"split", flag("data", "shards/train"), "--method=kfold", "--folds=2", "--seed=1",
+    succeed({"split", flag("data", "shards/train"), "--method=kfold", "--num_folds=2", "--seed=1",
              flag("output", "folds.json")});
     write_file_atomic(path("recipe.yaml"), recipe("color_histogram", 2));
   }
