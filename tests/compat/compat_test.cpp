@@ -1,5 +1,5 @@
-// This build on what each release left in tests/compat: opens, continues, predicts, gathers. The
-// folders: tests/compat/README.md.
+// This build on what each release left in tests/compat: opens, continues, predicts, repeats,
+// gathers. The folders: tests/compat/README.md.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -113,6 +113,19 @@ TEST_P(Compat, TheFinishedRunPredictsAsItDid) {
   ASSERT_NO_FATAL_FAILURE(gather(path("val") + "," + path("predictions/fold1/oof"),
                                  path("test") + "," + path("predictions/fold1/test"), "gathered"));
   expect_same_submission("gathered/submission.csv", kOtherHardware);
+}
+
+// A change of bits without a change of base/version.h's kNumerics fails here.
+TEST_P(Compat, TheFinishedRunHasTheBitsThatItHad) {
+  const PodiumResult result =
+      podium_run({"rerun", flag("manifest", "runs/finished/manifest.json"),
+                  flag("data", "data/train"), flag("output", "again"), "--device=cpu"});
+  if (result.code == 2) {
+    ASSERT_THAT(result.err, HasSubstr("bits are not promised here"));
+    GTEST_SKIP() << "other hardware, libraries or numerics than the release's:\n" << result.err;
+  }
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("verdict: equal"));
 }
 
 TEST_P(Compat, PredictionSetsAreGathered) {
