@@ -91,9 +91,9 @@ check_tidy() {
     grep -qF "\"file\": \"$PODIUM_ROOT/$file\"" "$database/compile_commands.json" || continue
     if [ $((SECONDS - began)) -ge "$tidy_s" ]; then left+=("$file"); continue; fi
     if ! said="$("$clang_tidy" -p "$database" --quiet --line-filter="$lines" --warnings-as-errors='*' "$file" 2>/dev/null)"; then
-      printf '%s\n' "$said"
       # gcc is the compiler here; what clang alone cannot compile is no fault of style.
       if grep -qF '[clang-diagnostic-error' <<<"$said"; then skip "clang-tidy of $file" "clang cannot compile it"; continue; fi
+      printf '%s\n' "$said"
       fault "clang-tidy: $file"
     fi
     num_checked=$((num_checked + 1))
