@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "data_shards/format/dataset.h"
 #include "data_shards/format/bad_sample.h"
+#include "data_shards/format/dataset.h"
 
 namespace podium::data_shards {
 
@@ -29,7 +29,7 @@ struct DatasetDescription {
   std::vector<int64_t> unknown_labels;   // (K) multi-label, else empty
   std::vector<BadSample> bad_samples;    // left out by the packer
   std::vector<ShardInfo> shards;
-  std::string index_xxh3_128;  // of samples.bin; empty in sets of before
+  std::string index_xxh3_128;  // of samples.bin; empty in sets that are older than it
 };
 
 // XXH3-128 of the class names, each followed by a line feed.

@@ -59,7 +59,7 @@ class Watch {
         ++num_signals_;
         send(SIGUSR2);
       }
-      if (Clock::now() >= deadline_) press();
+      if (Clock::now() >= deadline_) force_end();
     }
   }
   bool is_interrupted() const { return num_signals_ > 0; }
@@ -70,7 +70,7 @@ class Watch {
     ++num_signals_;
     if (asks_to_end && num_signals_ > 1) {
       log_warning("second signal: ending the workers without waiting for a checkpoint");
-      press();
+      force_end();
       return;
     }
     log_info("signal {}: the workers write a checkpoint and end (at most {} s)", signal,
@@ -86,10 +86,10 @@ class Watch {
   }
 
   // TERM, then KILL.
-  void press() {
-    if (is_pressed_) log_warning("the workers did not end: killed");
-    workers_.send_signal(is_pressed_ ? SIGKILL : SIGTERM);
-    is_pressed_ = true;
+  void force_end() {
+    if (was_terminated_) log_warning("the workers did not end: killed");
+    workers_.send_signal(was_terminated_ ? SIGKILL : SIGTERM);
+    was_terminated_ = true;
     deadline_ = Clock::now() + kKillDelay;
   }
 
@@ -98,7 +98,7 @@ class Watch {
   const LaunchOptions& options_;
   std::chrono::duration<double> grace_;
   int num_signals_ = 0;
-  bool is_pressed_ = false;
+  bool was_terminated_ = false;
   Clock::time_point deadline_ = Clock::time_point::max();  // of the next measure
 };
 

@@ -91,7 +91,7 @@ Swin::Swin(const ModelOptions& options, const SwinLayout& layout)
       drop_path_rates(options.drop_path_rate,
                       std::accumulate(layout.depths.begin(), layout.depths.end(), int64_t{0}));
   for (size_t stage = 0; stage < stages_.size(); ++stage) add_stage(*layers, stage, rates);
-  a_weight_ = patch_embed_->parameters().front();
+  stem_weight_ = patch_embed_->parameters().front();
   if (lacks_last_norm()) return;
   norm_ = register_module("norm", LayerNorm(map_channels()));
   if (options.num_classes == 0) return;
@@ -140,7 +140,7 @@ std::vector<torch::Tensor> Swin::run_stages(const torch::Tensor& images) {
       const WindowGrid grid = layout_.is_v2 ? fit_windows(size, layout_.window_size, is_shifted)
                                             : stage.grids[is_shifted];
       const WindowTables& tables =
-          tables_.find(size, grid, layout_.pretrained_windows[number], a_weight_);
+          tables_.find(size, grid, layout_.pretrained_windows[number], stem_weight_);
       x = run_block(x, [layer = stage.blocks[block], grid, tables](
                            const torch::Tensor& map) mutable { return layer(map, grid, tables); });
     }

@@ -116,7 +116,7 @@ class Swin : public Classifier {
   std::array<Stage, 4> stages_;
   LayerNorm norm_{nullptr};
   Linear fc_{nullptr};
-  torch::Tensor a_weight_;  // tables take its type and device
+  torch::Tensor stem_weight_;  // whose type and device the tables take
   WindowTableCache tables_;
 };
 
