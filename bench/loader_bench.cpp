@@ -15,10 +15,10 @@
 #include "data_shards/decode/decode.h"
 #include "data_shards/decode/decoded_cache.h"
 #include "data_shards/load/loader.h"
+#include "data_shards/pack/pack.h"
 #include "data_shards/pixels/resample.h"
 #include "data_shards/transform/augment_policy.h"
 #include "data_shards/transform/transform_table.h"
-#include "data_shards/pack/pack.h"
 
 namespace podium::data_shards {
 namespace {

@@ -23,15 +23,15 @@
 #include <string>
 
 #include "base/error.h"
+#include "distributed/device_module.h"
+#include "distributed/world/load_device_module.h"
 #include "models/layers/batch_norm.h"
 #include "models/registry.h"
 #include "models/weights/weights.h"
-#include "distributed/device_module.h"
 #include "trainer/optimizers/optimizer.h"
 #include "trainer/optimizers/optimizer_table.h"
 #include "trainer/recipe/process_setup.h"
 #include "trainer/run/train.h"
-#include "distributed/world/load_device_module.h"
 
 namespace podium {
 namespace {

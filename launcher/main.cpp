@@ -9,13 +9,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/text.h"
-#include "launcher/cli/command_line.h"
-#include "launcher/cli/help.h"
 #include "base/process/exit_record.h"
 #include "base/process/process_identity.h"
+#include "base/text.h"
 #include "distributed/communicator.h"
 #include "distributed/world/world.h"
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/help.h"
 
 namespace podium::launcher {
 namespace {

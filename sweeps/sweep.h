@@ -7,8 +7,8 @@
 #include <string>
 
 #include "sweeps/executors/trial_step.h"
-#include "sweeps/trials/sweep_plan.h"
 #include "sweeps/trials/summary.h"
+#include "sweeps/trials/sweep_plan.h"
 
 namespace podium::sweeps {
 

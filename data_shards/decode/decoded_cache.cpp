@@ -24,8 +24,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "data_shards/format/dataset_files.h"
 #include "data_shards/decode/decode.h"
+#include "data_shards/format/dataset_files.h"
 
 namespace podium::data_shards {
 namespace {

@@ -1,4 +1,5 @@
-// A sample that cannot be used: where it is and why. Whoever finds it says whether that is an error.
+// A sample that cannot be used: where it is and why. Whoever finds it says whether that is an
+// error.
 #pragma once
 
 #include <string>

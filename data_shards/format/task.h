@@ -17,7 +17,7 @@ std::string task_name(Task task);  // "multi_label", "single_label", "segmentati
 Task parse_task(const std::string& name);
 
 inline constexpr float kUnknownLabel = -1.0f;  // in class vectors: not annotated
-inline constexpr int64_t kNoClass = -1;       // class index of a sample without a label (a test set)
+inline constexpr int64_t kNoClass = -1;  // class index of a sample without a label (a test set)
 inline constexpr uint8_t kIgnoreIndex = 255;  // mask value that no loss and no metric counts
 
 }  // namespace podium::data_shards

@@ -8,14 +8,14 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
-#include "data_shards/format/dataset_files.h"
 #include "data_shards/decode/exif.h"
-#include "data_shards/decode/jpeg_restarts.h"
-#include "data_shards/format/npy_format.h"
-#include "data_shards/decode/mask.h"
 #include "data_shards/decode/inspect_image.h"
-#include "data_shards/pack/pack_rewrite.h"
+#include "data_shards/decode/jpeg_restarts.h"
+#include "data_shards/decode/mask.h"
+#include "data_shards/format/dataset_files.h"
+#include "data_shards/format/npy_format.h"
 #include "data_shards/format/tar_format.h"
+#include "data_shards/pack/pack_rewrite.h"
 
 namespace podium::data_shards {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "data_shards/pack/pack.h"
 #include "data_shards/decode/inspect_image.h"
+#include "data_shards/pack/pack.h"
 
 namespace podium::data_shards {
 

@@ -14,10 +14,10 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "data_shards/decode/inspect_image.h"
+#include "data_shards/decode/mask.h"
 #include "data_shards/format/dataset_files.h"
 #include "data_shards/format/mapped_file.h"
-#include "data_shards/decode/mask.h"
-#include "data_shards/decode/inspect_image.h"
 #include "data_shards/format/tar_reader.h"
 
 namespace podium::data_shards {

@@ -12,8 +12,8 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "data_shards/format/dataset_files.h"
-#include "data_shards/plan/splits.h"
 #include "data_shards/pack/verify_shard.h"
+#include "data_shards/plan/splits.h"
 
 namespace podium::data_shards {
 namespace {

@@ -8,12 +8,12 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "data_shards/decode/inspect_image.h"
+#include "data_shards/decode/mask.h"
 #include "data_shards/format/dataset_files.h"
 #include "data_shards/format/mapped_file.h"
-#include "data_shards/decode/mask.h"
-#include "data_shards/decode/inspect_image.h"
-#include "data_shards/pack/pack_tars.h"
 #include "data_shards/format/tar_reader.h"
+#include "data_shards/pack/pack_tars.h"
 
 namespace podium::data_shards {
 namespace {

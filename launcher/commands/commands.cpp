@@ -4,10 +4,9 @@ namespace podium::launcher {
 
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
-      demo_command(),    pack_command(),   verify_command(), split_command(),
-      show_command(),    train_command(),  launch_command(), sweep_command(),
-      predict_command(), gather_command(), rerun_command(),  models_command(),
-      forward_command(), convert_command()};
+      demo_command(),  pack_command(),   verify_command(),  split_command(),   show_command(),
+      train_command(), launch_command(), sweep_command(),   predict_command(), gather_command(),
+      rerun_command(), models_command(), forward_command(), convert_command()};
   return commands;
 }
 

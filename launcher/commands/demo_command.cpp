@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include "launcher/cli/command_line.h"
+#include "launcher/cli/flags.h"
 #include "launcher/commands/commands.h"
 #include "launcher/demo/demo_scenes.h"
-#include "launcher/cli/flags.h"
 
 namespace podium::launcher {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
 #include "launcher/supervise/supervisor.h"
 
 namespace podium::launcher {

@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "launcher/cli/command_line.h"
-#include "launcher/commands/commands.h"
 #include "launcher/cli/flags.h"
+#include "launcher/commands/commands.h"
 #include "launcher/show/show_samples.h"
 
 namespace podium::launcher {

@@ -16,8 +16,8 @@
 #include "launcher/show/show_grid.h"
 #include "trainer/recipe/data_setup.h"
 #include "trainer/recipe/recipe_schema.h"
-#include "trainer/recipe/train_settings.h"
 #include "trainer/recipe/train_options.h"
+#include "trainer/recipe/train_settings.h"
 
 namespace podium::launcher {
 namespace {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "models/interface/vision_model.h"
 #include "models/layers/layers.h"
 #include "models/layers/transformer_layers.h"
-#include "models/interface/vision_model.h"
 
 namespace podium::models {
 

@@ -8,8 +8,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "models/weights/naming.h"
 #include "models/registry.h"
+#include "models/weights/naming.h"
 #include "models/weights/weights.h"
 
 namespace podium::models {

@@ -19,8 +19,9 @@ StateDict state_dict(const torch::nn::Module& module);
 // Floating-point parameters and buffers become float64; counters keep their type.
 void widen(torch::nn::Module& module);
 
-// Tensors on the host. load: `digest`, where given, becomes the file's XXH3-128. save: contiguous copies, any of the container's types; returns the file's
-// XXH3-128. Errors: those of SafetensorsFile.
+// Tensors on the host. load: `digest`, where given, becomes the file's XXH3-128. save: contiguous
+// copies, any of the container's types; returns the file's XXH3-128. Errors: those of
+// SafetensorsFile.
 StateDict load_tensors(const std::filesystem::path& file, std::string* digest = nullptr);
 std::string save_tensors(const std::filesystem::path& file, const StateDict& tensors,
                          const std::map<std::string, std::string>& metadata = {});

@@ -12,7 +12,6 @@
 #include "data_shards/plan/plan_stream.h"
 #include "distributed/agreement.h"
 #include "metrics/segmentation.h"
-#include "distributed/agreement.h"
 #include "trainer/evaluate/evaluate_records.h"
 #include "trainer/step/forward_pass.h"
 #include "trainer/step/train_loop.h"

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "data_shards/load/loader.h"
+#include "distributed/communicator.h"
 #include "metrics/prediction_set.h"
 #include "models/interface/vision_model.h"
-#include "distributed/communicator.h"
 #include "trainer/losses/loss.h"
 #include "trainer/recipe/class_info.h"
 

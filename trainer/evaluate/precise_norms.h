@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "data_shards/plan/sampler.h"
-#include "trainer/step/train_loop.h"
 #include "trainer/recipe/data_setup.h"
+#include "trainer/step/train_loop.h"
 
 namespace podium::trainer {
 
@@ -15,6 +15,7 @@ namespace podium::trainer {
 // data.eval_transforms in the micro-batches of training: the list is fixed, the sums follow the
 // tree, so the result does not depend on the number of workers. Collective: all ranks; blocks.
 // Source: "precise batch norm", Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3.
-void measure_norms(TrainingRun& run, const TrainData& data, const data_shards::TrainSampler& sampler);
+void measure_norms(TrainingRun& run, const TrainData& data,
+                   const data_shards::TrainSampler& sampler);
 
 }  // namespace podium::trainer

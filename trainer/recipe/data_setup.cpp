@@ -10,9 +10,9 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "data_shards/decode/decoded_cache.h"
+#include "data_shards/pack/stage.h"
 #include "data_shards/plan/repeat_sampling.h"
 #include "data_shards/plan/splits.h"
-#include "data_shards/pack/stage.h"
 
 namespace podium::trainer {
 

@@ -20,7 +20,7 @@ struct TrainData {
   data_shards::SampleList epoch_indices;  // train_indices, each as often as an epoch has it
   data_shards::SampleList val_indices;    // empty: nothing validates
   data_shards::OrderOptions order;        // of an epoch
-  std::string folds_digest;            // empty without folds
+  std::string folds_digest;               // empty without folds
   std::shared_ptr<const data_shards::TransformPipeline> train_transforms;
   std::shared_ptr<const data_shards::TransformPipeline> eval_transforms;
   data_shards::LoaderOptions train_loader;

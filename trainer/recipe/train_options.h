@@ -18,10 +18,10 @@ struct TrainOptions {
   std::filesystem::path run_dir;
   std::string resume = "auto";  // "auto", "never", or a checkpoint directory
   std::string device = "auto";
-  int loader_threads = 0;                    // per worker; 0 = by cores and workers
-  bool uses_pread = false;                   // read shards by pread (network file systems), not mmap
-  std::filesystem::path stage;               // folder on the node's disk to copy the data set to; or ""
-  bool is_fastest = false;                   // plain all-reduce
+  int loader_threads = 0;       // per worker; 0 = by cores and workers
+  bool uses_pread = false;      // read shards by pread (network file systems), not mmap
+  std::filesystem::path stage;  // folder on the node's disk to copy the data set to; or ""
+  bool is_fastest = false;      // plain all-reduce
   int64_t bucket_bytes = int64_t{25} << 20;  // gradients of one collective; changes no bits
   bool skip_bad_samples = false;
   std::chrono::milliseconds timeout{600'000};  // of collectives

@@ -11,10 +11,10 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "trainer/recipe/process_setup.h"
+#include "trainer/recipe/train_options.h"
 #include "trainer/recipe/train_settings.h"
 #include "trainer/record/run_directory.h"
-#include "trainer/recipe/train_options.h"
-#include "trainer/recipe/process_setup.h"
 #include "trainer/step/run_position.h"
 
 namespace podium::trainer {
@@ -136,22 +136,22 @@ void Manifest::add_start(const Communicator& communicator, const Json& machines,
     if (json.at("epoch").get<int64_t>() <= position.epoch) lines += line + "\n";
   });
   write_file_atomic(digests_file(), lines);
-  json_["starts"].push_back({{"time", utc_now()},
-                             {"global_step", position.global_step},
-                             {"world_size", communicator.world_size()},
-                             {"communicator", communicator.name()},
-                             {"device", communicator.device().str()},
-                             {"reduction", is_fastest ? "all_reduce" : "tree"},
-                             {"is_deterministic", !is_fastest},
-                             {"is_worker_invariant",
-                              !is_fastest &&
-                                  json_.at("recipe").value("model.batch_norm", "ghost") != "sync"},
-                             {"compute_threads", threads.compute},
-                             {"loader_threads", threads.loader},
-                             {"podium", build_json()},
-                             {"libraries", describe_libraries(communicator.device())},
-                             {"machines", machines},
-                             {"environment", relevant_environment()}});
+  json_["starts"].push_back(
+      {{"time", utc_now()},
+       {"global_step", position.global_step},
+       {"world_size", communicator.world_size()},
+       {"communicator", communicator.name()},
+       {"device", communicator.device().str()},
+       {"reduction", is_fastest ? "all_reduce" : "tree"},
+       {"is_deterministic", !is_fastest},
+       {"is_worker_invariant",
+        !is_fastest && json_.at("recipe").value("model.batch_norm", "ghost") != "sync"},
+       {"compute_threads", threads.compute},
+       {"loader_threads", threads.loader},
+       {"podium", build_json()},
+       {"libraries", describe_libraries(communicator.device())},
+       {"machines", machines},
+       {"environment", relevant_environment()}});
   save();
 }
 

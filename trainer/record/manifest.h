@@ -11,14 +11,14 @@
 #include <string>
 
 #include "base/recipe/recipe.h"
-#include "trainer/record/checkpoint.h"
 #include "distributed/communicator.h"
-#include "trainer/record/manifest_facts.h"
-#include "trainer/record/state_digest.h"
-#include "trainer/recipe/train_options.h"
 #include "trainer/recipe/class_info.h"
 #include "trainer/recipe/data_setup.h"
 #include "trainer/recipe/process_setup.h"
+#include "trainer/recipe/train_options.h"
+#include "trainer/record/checkpoint.h"
+#include "trainer/record/manifest_facts.h"
+#include "trainer/record/state_digest.h"
 #include "trainer/step/run_position.h"
 
 namespace podium::trainer {

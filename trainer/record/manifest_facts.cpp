@@ -22,8 +22,8 @@
 #include "base/parallel.h"
 #include "base/text.h"
 #include "distributed/device_module.h"
-#include "trainer/record/run_directory.h"
 #include "distributed/world/load_device_module.h"
+#include "trainer/record/run_directory.h"
 
 #define PODIUM_TEXT(value) #value
 #define PODIUM_TEXT_OF(macro) PODIUM_TEXT(macro)

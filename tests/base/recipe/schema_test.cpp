@@ -1,5 +1,4 @@
 // Proves that a schema refuses our own mistakes and that its help tells what a person needs.
-#include "base/recipe/schema_text.h"
 #include "base/recipe/schema.h"
 
 #include <gmock/gmock.h>
@@ -7,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/recipe/schema_text.h"
 #include "base/text.h"
 #include "tests/base/test_support.h"
 

@@ -16,8 +16,8 @@
 #include "base/error.h"
 #include "data_shards/decode/cached_image.h"
 #include "data_shards/load/loader.h"
-#include "tests/data_shards/loader_test_util.h"
 #include "data_shards/pack/pack.h"
+#include "tests/data_shards/loader_test_util.h"
 
 namespace podium::data_shards {
 namespace {

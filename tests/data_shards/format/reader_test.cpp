@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "data_shards/pack/pack.h"
 #include "data_shards/format/sample_reader.h"
+#include "data_shards/pack/pack.h"
 #include "tests/data_shards/loader_test_util.h"
 
 namespace podium::data_shards {

@@ -13,8 +13,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "tests/data_shards/loader_test_util.h"
 #include "data_shards/pack/pack.h"
+#include "tests/data_shards/loader_test_util.h"
 
 namespace podium::data_shards {
 namespace {

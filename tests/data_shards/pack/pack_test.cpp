@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "base/text.h"
-#include "data_shards/format/dataset.h"
 #include "data_shards/decode/inspect_image.h"
-#include "data_shards/pack/pack_plan.h"
+#include "data_shards/format/dataset.h"
 #include "data_shards/format/tar_reader.h"
+#include "data_shards/pack/pack_plan.h"
 #include "tests/data_shards/pack_fixture.h"
 
 namespace podium::data_shards {

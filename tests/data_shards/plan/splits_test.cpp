@@ -202,7 +202,8 @@ TEST(Folds, FoldsOfAnotherSetAreRefused) {
               AllOf(HasSubstr("\"img_99\""), HasSubstr("run podium split again")));
   folds.keys.pop_back();
   folds.fold_of.pop_back();
-  EXPECT_THAT(message_of<DataError>([&] { folds.train_indices(*dataset, 0); }), HasSubstr("7 keys"));
+  EXPECT_THAT(message_of<DataError>([&] { folds.train_indices(*dataset, 0); }),
+              HasSubstr("7 keys"));
 }
 
 TEST(Folds, BadFilesAreNamed) {

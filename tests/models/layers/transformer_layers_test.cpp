@@ -7,10 +7,10 @@
 
 #include "base/error.h"
 #include "models/backbones/beit.h"
-#include "models/registry.h"
 #include "models/backbones/vit.h"
-#include "models/weights/weights.h"
 #include "models/layers/window_attention.h"
+#include "models/registry.h"
+#include "models/weights/weights.h"
 
 namespace podium::models {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "models/backbones/beit.h"
-#include "models/weights/naming.h"
 #include "models/backbones/vit.h"
+#include "models/weights/naming.h"
 #include "models/weights/weights.h"
 #include "parameter_rule.h"
 

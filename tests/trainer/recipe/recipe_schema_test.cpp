@@ -1,7 +1,5 @@
 // The training recipe: defaults resolve, and values that do not fit are refused with their place.
-#include "trainer/recipe/optimization_keys.h"
 #include "trainer/recipe/recipe_schema.h"
-#include "trainer/recipe/train_settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +10,8 @@
 #include "base/recipe/schema_text.h"
 #include "data_shards/transform/transforms.h"
 #include "tests/message_of.h"
+#include "trainer/recipe/optimization_keys.h"
+#include "trainer/recipe/train_settings.h"
 #include "trainer/run/train.h"
 
 namespace podium::trainer {

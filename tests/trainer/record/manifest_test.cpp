@@ -1,5 +1,4 @@
 // Manifests name what a rerun needs, and nothing of the environment that does not matter.
-#include "trainer/recipe/recipe_schema.h"
 #include "trainer/record/manifest.h"
 
 #include <ATen/Version.h>
@@ -13,6 +12,7 @@
 #include "base/version.h"
 #include "metrics/prediction_set.h"
 #include "tests/trainer/train_test_util.h"
+#include "trainer/recipe/recipe_schema.h"
 
 namespace podium::trainer {
 namespace {
