@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "data_shards/mix/mix.h"
+
 namespace podium::data_shards {
 namespace {
 

@@ -7,10 +7,11 @@
 #include "base/recipe/recipe.h"
 #include "base/recipe/schema.h"
 #include "data_shards/format/dataset.h"
-#include "data_shards/mix/mix.h"
 #include "data_shards/plan/sample_list.h"
 
 namespace podium::data_shards {
+
+struct MixOptions;
 
 // The keys mix.*.
 void add_mix_keys(Schema* schema);

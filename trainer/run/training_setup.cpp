@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "data_shards/mix/mix.h"
 #include "data_shards/mix/mix_recipe.h"
 #include "models/layers/batch_norm.h"
 #include "models/weights/weights.h"

@@ -110,9 +110,11 @@ TEST(CommandLine, HelpOfTheRecipeStandsAloneOrNamesAKey) {
 }
 
 TEST(CommandLine, FlagsGetTheCommandsDefaultsThenTheValues) {
+  apply_flags(parse_command_line({"demo", "--output=d"}));
+  EXPECT_EQ(FLAGS_seed, 7u);
   apply_flags(parse_command_line(
       {"split", "--data=d", "--method=kfold", "--seed=18446744073709551", "--output=f.json"}));
-  EXPECT_EQ(FLAGS_folds, "5");
+  EXPECT_EQ(FLAGS_num_folds, 5);
   EXPECT_EQ(FLAGS_seed, 18446744073709551u);
   EXPECT_EQ(FLAGS_output, "f.json");
 }
