@@ -43,8 +43,15 @@ std::map<std::string, torch::Tensor> LossScaler::state() const {
 }
 
 void LossScaler::load_state(const std::map<std::string, torch::Tensor>& state) {
+  const auto wanted = this->state();
+  for (const auto& [name, tensor] : state) {
+    if (wanted.contains(name)) continue;
+    throw DataError(fmt::format(
+        "loss scale: state has \"{}\", which nothing here is called; take another checkpoint",
+        name));
+  }
   const torch::NoGradGuard no_gradients;
-  for (const auto& [name, target] : this->state()) {
+  for (const auto& [name, target] : wanted) {
     const auto found = state.find(name);
     if (found == state.end()) {
       throw DataError(

@@ -33,7 +33,7 @@ class LossScaler {
 
   // "loss_scale.scale", "loss_scale.growth_tracker".
   std::map<std::string, torch::Tensor> state() const;
-  // Errors: DataError when one is missing.
+  // Errors: DataError when one is missing, or for any other.
   void load_state(const std::map<std::string, torch::Tensor>& state);
 
  private:

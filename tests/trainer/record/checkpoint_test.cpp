@@ -76,7 +76,7 @@ TEST(Checkpoint, LargeGroupsComeInPartsAndBackWhole) {
   const TemporaryFolder folder;
   RunState state = some_state(5);
   for (int i = 0; i < 5; ++i) {
-    state[kOptimizerGroup]["slot" + std::to_string(i)] = torch::full({100}, i);  // 400 bytes
+    state[kOptimizerGroup]["slot" + std::to_string(i)] = torch::full({100}, 0.5 * i);  // 400 bytes
   }
   state["teacher.network"]["fc.weight"] = torch::full({300}, 7.0);  // alone above the limit
   save_checkpoint(folder.path(), kIdentity, 7, {}, state, {9, {}}, {.part_bytes = 1000});

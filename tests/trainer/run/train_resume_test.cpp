@@ -155,7 +155,7 @@ TEST_F(Resume, LossScaleGoesOn) {
   train(options_);
   const std::string weights = read_file(options_.run_dir / "weights.safetensors");
   const SafetensorsFile state(options_.run_dir / "checkpoints" / "step-000000006" /
-                              "optimizer.safetensors");
+                              "scaler.safetensors");
   EXPECT_TRUE(state.arrays().contains("loss_scale.growth_tracker"));
   kill_after(3);
   train(options_);
