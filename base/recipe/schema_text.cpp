@@ -133,15 +133,14 @@ const PartInfo* find_op(const Schema& schema, const std::string& name) {
 }
 
 [[noreturn]] void fail_unknown(const Schema& schema, const std::string& only) {
-  std::vector<std::string> names = schema.keys();
-  for (const std::string& section : sections_of(schema)) {
-    if (!section.empty()) names.push_back(section);
-  }
+  std::vector<std::string> names = schema.keys(), sections = sections_of(schema);
+  std::erase(sections, "");
+  names.insert(names.end(), sections.begin(), sections.end());
   for (const Field& field : schema.fields()) {
     for (const PartInfo& op : field.ops) names.push_back(op.name);
   }
   throw UsageError(fmt::format("no key, section or operation is called \"{}\"{}; sections are {}",
-                               only, did_you_mean(only, names), join(sections_of(schema), " ")));
+                               only, did_you_mean(only, names), join(sections, ", ")));
 }
 
 // "|" ends a cell.

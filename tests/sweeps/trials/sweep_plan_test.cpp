@@ -45,6 +45,24 @@ TEST_F(SweepPlanTest, AxesMultiplyAndFoldsComeLast) {
                           "other-2/fold0", "other-2/fold1", "extra/fold0", "extra/fold1"));
 }
 
+// A parameter of an operation is varied by its address; one that no list has is the trial's error.
+TEST_F(SweepPlanTest, OperationsAreVariedByTheirAddress) {
+  write("recipe.yaml",
+        "data: {train_transforms: [{resize: {size: [8]}}, {cutout: {factor: 0.1}}, normalize]}\n");
+  write_plan(
+      "fold_list: [0]\n"
+      "axes:\n"
+      "  cutout: [data.train_transforms.cutout.factor=0.1, "
+      "data.train_transforms.cutout.factor=0.5, data.train_transforms.hflip.p=0.5]\n");
+  const auto trials = expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out");
+  ASSERT_EQ(trials.size(), 3u);
+  EXPECT_EQ(trials[1].overrides.at(0), "data.train_transforms.cutout.factor=0.5");
+  EXPECT_EQ(trials[0].error + trials[1].error, "");
+  EXPECT_NE(trials[0].digest, trials[1].digest);
+  EXPECT_THAT(trials[2].error, AllOf(HasSubstr("no operations in the list are called hflip"),
+                                     HasSubstr("the list is [resize, cutout, normalize]")));
+}
+
 TEST_F(SweepPlanTest, WithoutAxesThePlanIsOneGroup) {
   write_plan("fold_list: [1]\n");
   EXPECT_THAT(trial_names(), ElementsAre("demo/fold1"));
