@@ -8,25 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/position_embedding.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
-
-// What tells one BEiT from another.
-struct BeitLayout {
-  int64_t num_channels = 768;
-  int64_t depth = 12;  // blocks
-  int64_t num_heads = 12;
-  int64_t image_size = 224;       // px
-  double layer_scale = 0.1;       // first value
-  double norm_eps = 1e-6;         // 1e-12 in transformers
-  bool has_shared_table = false;  // one table of relative positions for all blocks (pretraining)
-};
-// Errors: InternalError for names that are no BEiT's.
-BeitLayout beit_layout(const std::string& name);
 
 // A table of biases per relative position among the patches of a grid and a class token.
 class RelativePositionsImpl : public torch::nn::Module, public Initialised {

@@ -85,17 +85,8 @@ ModelOutput ColorHistogram::forward(const torch::Tensor& images) {
   return {fc_(at::dropout(values, options().drop_rate, is_training())), values, {}};
 }
 
-ModelRows color_histogram_models() {
-  ModelRow model;
-  model.name = "color_histogram";
-  model.family = "baseline";
-  model.naming = "podium";
-  model.help = "linear model on colour histograms: the baseline that a learnt model has to beat";
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    return std::make_shared<ColorHistogram>(options);
-  };
-  model.create = build;
-  return {model};
+std::shared_ptr<VisionModel> create_color_histogram(const ModelOptions& options) {
+  return std::make_shared<ColorHistogram>(options);
 }
 
 }  // namespace podium::models

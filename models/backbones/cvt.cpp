@@ -250,38 +250,16 @@ std::vector<ParameterRule> Cvt::parameter_rules() {
   return {{"stage2.cls_token", class_token_, Distribution::kNormal, 0.02}};
 }
 
-ModelRows cvt_models() {
-  struct Variant {
-    const char* name;
-    CvtLayout layout;
-    const char* help;
-  };
-  static const std::array<Variant, 3> kVariants{
-      {{"cvt_13", {}, "13 blocks in 3 stages of convolutional tokens"},
-       {"cvt_21", {.depths = {1, 4, 16}}, "21 blocks in 3 stages of convolutional tokens"},
-       {"cvt_w24",
-        {.dims = {192, 768, 1024}, .num_heads = {3, 12, 16}, .depths = {2, 2, 20}},
-        "24 wide blocks in 3 stages of convolutional tokens"}}};
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    return std::make_shared<Cvt>(options, find_row(kVariants, options.name).layout);
-  };
-  ModelRows models;
-  for (const Variant& variant : kVariants) {
-    ModelRow model;
-    model.name = variant.name;
-    model.family = "cvt";
-    model.image_size = model.name == "cvt_w24" ? 384 : 224;
-    model.naming = "official, transformers";
-    model.help = variant.help;
-    model.namings = {{"official", {"stage0.patch_embed.proj.weight"}, nullptr, nullptr},
-                     {"transformers",
-                      {"cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight"},
-                      from_transformers,
-                      to_transformers}};
-    model.create = build;
-    models.push_back(std::move(model));
-  }
-  return models;
+std::vector<Naming> cvt_namings() {
+  return {{"official", {"stage0.patch_embed.proj.weight"}, nullptr, nullptr},
+          {"transformers",
+           {"cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight"},
+           from_transformers,
+           to_transformers}};
+}
+
+std::shared_ptr<VisionModel> create_cvt(const ModelOptions& options) {
+  return std::make_shared<Cvt>(options, cvt_layout(options.name));
 }
 
 }  // namespace podium::models

@@ -8,18 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
-
-struct CvtLayout {
-  std::array<int64_t, 3> dims{64, 192, 384};
-  std::array<int64_t, 3> num_heads{1, 3, 6};
-  std::array<int64_t, 3> depths{1, 2, 10};
-};
 
 // Tokens (B, [1 +] h * w, C) of a map, the class token first where there is one, as queries, keys
 // or values: a depthwise 3x3 convolution with batch norm on the map, then a linear layer on all.

@@ -1,7 +1,5 @@
-// Blocks and variants of EfficientNet.
+// Blocks of EfficientNet.
 #include "models/backbones/efficientnet.h"
-
-#include <fmt/format.h>
 
 #include <cmath>
 
@@ -178,41 +176,8 @@ ModelOutput EfficientNet::forward_head(const torch::Tensor& map) {
   return {classifier_(at::dropout(pooled, options().drop_rate, is_training())), pooled, map};
 }
 
-ModelRows efficientnet_models() {
-  struct Variant {
-    double width_factor, depth_factor;
-    int64_t image_size, tf_image_size;
-  };
-  static const std::array<Variant, 8> kVariants{{{1.0, 1.0, 224, 224},
-                                                 {1.0, 1.1, 240, 240},
-                                                 {1.1, 1.2, 256, 260},
-                                                 {1.2, 1.4, 288, 300},
-                                                 {1.4, 1.8, 320, 380},
-                                                 {1.6, 2.2, 448, 456},
-                                                 {1.8, 2.6, 528, 528},
-                                                 {2.0, 3.1, 600, 600}}};
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    const Variant& variant = kVariants.at(static_cast<size_t>(options.name.back() - '0'));
-    return std::make_shared<EfficientNet>(
-        options, EfficientNetLayout{.width_factor = variant.width_factor,
-                                    .depth_factor = variant.depth_factor,
-                                    .is_tf = options.name.starts_with("tf_")});
-  };
-  ModelRows models;
-  for (size_t i = 0; i < kVariants.size(); ++i) {
-    for (const bool is_tf : {false, true}) {
-      ModelRow model;
-      model.name = fmt::format("{}efficientnet_b{}", is_tf ? "tf_" : "", i);
-      model.family = "efficientnet";
-      model.image_size = is_tf ? kVariants[i].tf_image_size : kVariants[i].image_size;
-      if (i == 1 && !is_tf) model.mean = model.std = {0.5f, 0.5f, 0.5f};
-      model.naming = "timm";
-      model.help = fmt::format("EfficientNet-b{}{}", i, is_tf ? " with TensorFlow's padding" : "");
-      model.create = build;
-      models.push_back(std::move(model));
-    }
-  }
-  return models;
+std::shared_ptr<VisionModel> create_efficientnet(const ModelOptions& options) {
+  return std::make_shared<EfficientNet>(options, efficientnet_layout(options.name));
 }
 
 }  // namespace podium::models

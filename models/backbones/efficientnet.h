@@ -8,19 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/backbones/tresnet.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/layers.h"
 
 namespace podium::models {
-
-struct EfficientNetLayout {
-  double width_factor = 1.0;
-  double depth_factor = 1.0;
-  bool is_tf = false;  // TensorFlow's padding at strides (more to the right), norm eps 1e-3
-};
 
 // Depthwise convolution with squeeze and excitation, between two pointwise convolutions, or before
 // one when the block does not expand.

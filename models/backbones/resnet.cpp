@@ -1,4 +1,4 @@
-// The variants of ResNet and ResNeXt.
+// ResNet and ResNeXt.
 #include "models/backbones/resnet.h"
 
 #include "models/backbones/families.h"
@@ -10,24 +10,7 @@ namespace {
 constexpr std::array<int64_t, 4> kWidths{64, 128, 256, 512};
 constexpr int64_t kStemChannels = 64;
 
-struct Variant {
-  const char* name;
-  ResNetLayout layout;
-  const char* help;
-};
-constexpr std::array<Variant, 8> kVariants{
-    {{"resnet18", {{2, 2, 2, 2}, false}, "18 layers, basic blocks"},
-     {"resnet34", {{3, 4, 6, 3}, false}, "34 layers, basic blocks"},
-     {"resnet50", {}, "50 layers, bottleneck blocks, stride in the 3x3 (v1.5)"},
-     {"resnet101", {{3, 4, 23, 3}}, "101 layers, bottleneck blocks"},
-     {"resnet152", {{3, 8, 36, 3}}, "152 layers, bottleneck blocks"},
-     {"resnext50_32x4d", {{3, 4, 6, 3}, true, 32, 4}, "50 layers, 32 groups of 4 channels"},
-     {"resnext101_32x8d", {{3, 4, 23, 3}, true, 32, 8}, "101 layers, 32 groups of 8 channels"},
-     {"resnext101_32x16d", {{3, 4, 23, 3}, true, 32, 16}, "101 layers, 32 groups of 16 channels"}}};
-
 }  // namespace
-
-ResNetLayout resnet_layout(const std::string& name) { return find_row(kVariants, name).layout; }
 
 ResNetBlockImpl::ResNetBlockImpl(int64_t in_channels, int64_t width, int64_t stride,
                                  const ResNetLayout& layout, double drop_path_rate)
@@ -134,21 +117,8 @@ std::vector<int64_t> ResNet::pyramid_channels() const {
   return channels;
 }
 
-ModelRows resnet_models() {
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    return std::make_shared<ResNet>(options, resnet_layout(options.name));
-  };
-  ModelRows models;
-  for (const Variant& variant : kVariants) {
-    ModelRow model;
-    model.name = variant.name;
-    model.family = model.name.starts_with("resnext") ? "resnext" : "resnet";
-    model.naming = "timm, torchvision";
-    model.help = variant.help;
-    model.create = build;
-    models.push_back(std::move(model));
-  }
-  return models;
+std::shared_ptr<VisionModel> create_resnet(const ModelOptions& options) {
+  return std::make_shared<ResNet>(options, resnet_layout(options.name));
 }
 
 }  // namespace podium::models

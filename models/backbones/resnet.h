@@ -9,22 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/layers.h"
 
 namespace podium::models {
-
-// What tells one ResNet from another.
-struct ResNetLayout {
-  std::array<int64_t, 4> num_blocks{3, 4, 6, 3};
-  bool is_bottleneck = true;  // three convolutions a block, four times the width at its end
-  int64_t groups = 1;         // of the 3x3 convolutions (ResNeXt)
-  int64_t group_width = 64;   // channels of a group in the first stage
-};
-// Of a registered name: "resnet18", "resnext101_32x8d". Errors: InternalError for other names.
-ResNetLayout resnet_layout(const std::string& name);
 
 // One residual block: relu(f(x) + shortcut(x)).
 // Shapes: (B, C, H, W) -> (B, out_channels, ceil(H / stride), ceil(W / stride)).

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "models/backbones/families.h"
 
 namespace podium::models {
 namespace {
@@ -189,6 +190,10 @@ void Swin::adapt_weights(StateDict& weights) const {
       tensor = resize_relative_table(tensor, stages_[number].grids[0].window, 0);
     }
   }
+}
+
+std::shared_ptr<VisionModel> create_swin(const ModelOptions& options) {
+  return std::make_shared<Swin>(options, swin_layout(options.name));
 }
 
 }  // namespace podium::models

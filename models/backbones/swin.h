@@ -8,24 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/window_attention.h"
 
 namespace podium::models {
-
-// What tells one Swin from another.
-struct SwinLayout {
-  bool is_v2 = true;
-  int64_t num_channels = 96;  // of the first stage; each stage doubles them
-  std::array<int64_t, 4> depths{2, 2, 6, 2};
-  std::array<int64_t, 4> num_heads{3, 6, 12, 24};
-  int64_t window_size = 8;                                // positions
-  int64_t image_size = 256;                               // px
-  std::array<int64_t, 4> pretrained_windows{0, 0, 0, 0};  // v2; 0: the same window
-};
-// Errors: InternalError for names that are no Swin's.
-SwinLayout swin_layout(const std::string& name);
 
 // One block's place in the network.
 struct SwinBlockOptions {

@@ -1,4 +1,4 @@
-// Layers, blocks, names and variants of TResNet.
+// Layers, blocks and names of TResNet.
 #include "models/backbones/tresnet.h"
 
 #include <fmt/format.h>
@@ -257,36 +257,13 @@ void TResNet::adapt_weights(StateDict& weights) const {
                      .flatten(1, 2);
 }
 
-ModelRows tresnet_models() {
-  struct Variant {
-    const char* name;
-    TResNetLayout layout;
-    const char* help;
-  };
-  static const std::array<Variant, 4> kVariants{
-      {{"tresnet_m", {}, "TResNet-M: 64 channels"},
-       {"tresnet_l", {{4, 5, 18, 3}, 1.2, false}, "TResNet-L: 76 channels"},
-       {"tresnet_xl", {{4, 5, 24, 3}, 1.3, false}, "TResNet-XL: 83 channels"},
-       {"tresnet_v2_l", {{3, 4, 23, 3}, 1.0, true}, "TResNet-L of the second version"}}};
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    return std::make_shared<TResNet>(options, find_row(kVariants, options.name).layout);
-  };
-  ModelRows models;
-  for (const Variant& variant : kVariants) {
-    ModelRow model;
-    model.name = variant.name;
-    model.family = "tresnet";
-    model.mean = {0, 0, 0};
-    model.std = {1, 1, 1};
-    model.naming = "timm, official";
-    model.help = variant.help;
-    model.namings = {
-        {"timm", {"body.conv1.conv.weight"}, nullptr, nullptr},
-        {"official", {"body.conv1.0.weight"}, from_official, to_official, to_official_names}};
-    model.create = build;
-    models.push_back(std::move(model));
-  }
-  return models;
+std::vector<Naming> tresnet_namings() {
+  return {{"timm", {"body.conv1.conv.weight"}, nullptr, nullptr},
+          {"official", {"body.conv1.0.weight"}, from_official, to_official, to_official_names}};
+}
+
+std::shared_ptr<VisionModel> create_tresnet(const ModelOptions& options) {
+  return std::make_shared<TResNet>(options, tresnet_layout(options.name));
 }
 
 }  // namespace podium::models

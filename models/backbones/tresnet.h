@@ -8,18 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/layers.h"
 
 namespace podium::models {
-
-struct TResNetLayout {
-  std::array<int64_t, 4> num_blocks{3, 4, 11, 3};
-  double width_factor = 1.0;  // of 64 channels
-  bool is_v2 = false;         // bottlenecks in all stages, widths multiples of 8
-};
 
 // Convolution, batch norm, and a leaky ReLU where `slope` is not negative; with stride 2 a blur
 // after it takes every second place. In-place ABN's published weights are turned into batch norm's

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "models/backbones/families.h"
 
 namespace podium::models {
 namespace {
@@ -201,6 +202,10 @@ std::vector<ParameterRule> Vit::parameter_rules() {
     rules.push_back({"reg_token", reg_token_, Distribution::kNormal, kTokenDeviation});
   }
   return rules;
+}
+
+std::shared_ptr<VisionModel> create_vit(const ModelOptions& options) {
+  return std::make_shared<Vit>(options, vit_layout(options.name));
 }
 
 }  // namespace podium::models

@@ -8,27 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "models/backbones/layouts.h"
 #include "models/interface/classifier.h"
-#include "models/interface/model_row.h"
 #include "models/layers/position_embedding.h"
 #include "models/layers/transformer_layers.h"
 
 namespace podium::models {
-
-// What tells one ViT from another.
-struct VitLayout {
-  int64_t patch_size = 16;  // px
-  int64_t num_channels = 768;
-  int64_t depth = 12;  // blocks
-  int64_t num_heads = 12;
-  int64_t image_size = 224;   // px, of the published position table
-  int64_t num_registers = 0;  // with registers the class token has no position
-  double layer_scale = 0.0;   // first value; 0: no layer scale
-  MlpKind mlp = MlpKind::kGelu;
-  int64_t num_hidden = 3072;  // outputs of the MLP's first layer
-};
-// Errors: InternalError for names that are no ViT's.
-VitLayout vit_layout(const std::string& name);
 
 // Attention and MLP, each x + drop_path(layer_scale(f(norm(x)))). Shapes: (B, N, C) -> same.
 class VitBlockImpl : public torch::nn::Module {

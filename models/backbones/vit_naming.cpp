@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "models/interface/vision_model.h"
 
 namespace podium::models {
 namespace {

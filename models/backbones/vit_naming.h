@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "models/interface/model_row.h"
-#include "models/interface/vision_model.h"
 
 namespace podium::models {
 

@@ -1,8 +1,6 @@
 // The pyramid decoder and the model around it.
 #include "models/heads/fpn.h"
 
-#include <fmt/format.h>
-
 #include <utility>
 
 #include "models/backbones/families.h"
@@ -110,28 +108,13 @@ std::shared_ptr<VisionModel> create_fpn(std::shared_ptr<VisionModel> body,
   return std::make_shared<Fpn>(options, classifier_body(body, options));
 }
 
-ModelRows fpn_models() {
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    ModelOptions encoder = options;
-    encoder.name = options.name.substr(std::string("fpn_").size());
-    encoder.num_classes = 0;
-    encoder.is_encoder = true;
-    return std::make_shared<Fpn>(options,
-                                 std::make_shared<ResNet>(encoder, resnet_layout(encoder.name)));
-  };
-  ModelRows models;
-  for (const char* depth : {"18", "34", "50"}) {
-    ModelRow model;
-    model.name = fmt::format("fpn_resnet{}", depth);
-    model.family = "fpn";
-    model.task = ModelTask::kSegmentation;
-    model.image_size = 256;
-    model.naming = "segmentation_models_pytorch";
-    model.help = fmt::format("feature pyramid segmentation on ResNet-{}", depth);
-    model.create = build;
-    models.push_back(std::move(model));
-  }
-  return models;
+std::shared_ptr<VisionModel> create_fpn_resnet(const ModelOptions& options) {
+  ModelOptions encoder = options;
+  encoder.name = options.name.substr(std::string("fpn_").size());
+  encoder.num_classes = 0;
+  encoder.is_encoder = true;
+  return std::make_shared<Fpn>(options,
+                               std::make_shared<ResNet>(encoder, resnet_layout(encoder.name)));
 }
 
 }  // namespace podium::models

@@ -1,5 +1,5 @@
 // One row of the table of models: a model's facts and how it is built. Each family gives its rows
-// in a function beside its layers (../backbones/families.h). Read next: ../model_table.h.
+// in a function of its table (../backbones/families.h). Read next: ../model_table.h.
 #pragma once
 
 #include <array>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "models/layers/layers.h"
+#include "models/layers/mlp_kind.h"
 
 namespace podium::models {
 
@@ -53,12 +54,6 @@ TORCH_MODULE(LayerScale);
 torch::Tensor drop_path(const torch::Tensor& branch, double rate, bool is_training);
 // The rates of `depth` blocks in a row, from 0 to `last_rate`.
 std::vector<double> drop_path_rates(double last_rate, int64_t depth);
-
-enum class MlpKind {
-  kGelu,          // fc2(gelu(fc1(x))), the exact (erf) GELU
-  kQuickGelu,     // with x * sigmoid(1.702 x) in its place
-  kSwiGluPacked,  // (a, b) = halves of fc1(x); fc2(silu(a) * b)
-};
 
 // The MLP of a block. Shapes: (..., C) -> same; fc1 has `num_hidden` outputs.
 class MlpImpl : public torch::nn::Module {

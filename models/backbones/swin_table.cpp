@@ -1,6 +1,6 @@
 // The Swins that timm has under these names.
 #include "models/backbones/families.h"
-#include "models/backbones/swin.h"
+#include "models/backbones/layouts.h"
 #include "models/backbones/swin_naming.h"
 
 namespace podium::models {
@@ -75,9 +75,6 @@ const std::vector<Row>& rows() {
 SwinLayout swin_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
 ModelRows swin_models() {
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    return std::make_shared<Swin>(options, swin_layout(options.name));
-  };
   ModelRows models;
   for (const Row& row : rows()) {
     ModelRow model;
@@ -87,7 +84,7 @@ ModelRows swin_models() {
     model.naming = "timm, official";
     model.help = row.help;
     model.namings = swin_namings();
-    model.create = build;
+    model.create = create_swin;
     models.push_back(std::move(model));
   }
   return models;

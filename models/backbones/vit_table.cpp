@@ -1,6 +1,6 @@
 // The ViTs that timm has under these names.
 #include "models/backbones/families.h"
-#include "models/backbones/vit.h"
+#include "models/backbones/layouts.h"
 #include "models/backbones/vit_naming.h"
 
 namespace podium::models {
@@ -91,9 +91,6 @@ bool has_imagenet_normalisation(const Row& row) {
 VitLayout vit_layout(const std::string& name) { return find_row(rows(), name).layout; }
 
 ModelRows vit_models() {
-  const auto build = [](const ModelOptions& options) -> std::shared_ptr<VisionModel> {
-    return std::make_shared<Vit>(options, vit_layout(options.name));
-  };
   ModelRows models;
   for (const Row& row : rows()) {
     ModelRow model;
@@ -104,7 +101,7 @@ ModelRows vit_models() {
     if (!has_imagenet_normalisation(row)) model.mean = model.std = {0.5f, 0.5f, 0.5f};
     model.help = row.help;
     model.namings = is_dinov2(row.layout) ? dinov2_namings() : std::vector<Naming>{};
-    model.create = build;
+    model.create = create_vit;
     models.push_back(std::move(model));
   }
   return models;
