@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/hash.h"
+#include "base/safetensors_file.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "trainer/recipe/process_setup.h"
@@ -47,7 +47,11 @@ Json data_facts(const ManifestFacts& facts) {
 Json initial_weights(const Recipe& recipe) {
   const std::string file = recipe.get_string("model.weights");
   if (file.empty()) return nullptr;
-  return {{"file", fs::absolute(file).string()}, {"xxh3_128", xxh3_128_hex_of_file(file)}};
+  const SafetensorsFile weights(file);
+  const auto licence = weights.metadata().find("license");  // the key of published files
+  return {{"file", fs::absolute(file).string()},
+          {"xxh3_128", weights.digest()},
+          {"licence", licence == weights.metadata().end() ? "" : licence->second}};
 }
 
 Json option_facts(const TrainOptions& options) {

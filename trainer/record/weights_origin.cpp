@@ -13,7 +13,7 @@ metrics::WeightsOrigin weights_origin(const nlohmann::json& manifest) {
   const std::filesystem::path file = weights.at("file").get<std::string>();
   return {fmt::format("{} (XXH3-128 {})", file.filename().string(),
                       weights.at("xxh3_128").get<std::string>()),
-          ""};
+          weights.value("licence", "")};
 }
 
 }  // namespace podium::trainer

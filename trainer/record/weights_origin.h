@@ -7,8 +7,8 @@
 
 namespace podium::trainer {
 
-// From the `initial_weights` of a run's manifest: file name and digest; empty where they were drawn
-// at random.
+// From the `initial_weights` of a run's manifest: file name, digest and licence; empty where they
+// were drawn at random.
 metrics::WeightsOrigin weights_origin(const nlohmann::json& manifest);
 
 }  // namespace podium::trainer

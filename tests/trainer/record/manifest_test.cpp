@@ -11,6 +11,8 @@
 #include "base/hash.h"
 #include "base/version.h"
 #include "metrics/prediction_set.h"
+#include "models/registry.h"
+#include "models/weights/weights.h"
 #include "tests/trainer/train_test_util.h"
 #include "trainer/recipe/recipe_schema.h"
 
@@ -85,6 +87,28 @@ TEST(Manifest, EpochsNameTheWholeStateTensorByTensor) {
   EXPECT_NE(last.state_digest, epochs.at(1).state_digest);
   for (const char* name : {"weights/fc.weight", "optimizer/exp_avg.fc.weight", "ema/fc.bias"})
     EXPECT_TRUE(last.tensors.tensors.contains(name)) << name;
+}
+
+TEST(Manifest, FirstWeightsAndTheirLicenceComeIntoThePredictions) {
+  const TemporaryFolder folder;
+  const fs::path data = pack_multi_label(folder.path(), 24);
+  make_fold_file(data, 3);
+  models::ModelOptions model;
+  model.name = "color_histogram";
+  model.num_classes = 3;
+  const fs::path weights = folder.path() / "published.safetensors";
+  const std::string digest = models::save_tensors(
+      weights, models::state_dict(*models::make_model(model, 5)), {{"license", "apache-2.0"}});
+  TrainOptions options =
+      quick_options(folder.path(), data, quick_recipe("train: {epochs: 1, micro_batch_size: 4}\n"));
+  options.overrides = {"model.weights=" + weights.string()};
+  train(options);
+  const auto initial = read_manifest(options.run_dir / "manifest.json").at("initial_weights");
+  EXPECT_EQ(initial.at("xxh3_128"), digest);
+  EXPECT_EQ(initial.at("licence"), "apache-2.0");
+  const auto set = metrics::PredictionSet::load(options.run_dir / "predictions" / "oof");
+  EXPECT_EQ(set.weights.source, "published.safetensors (XXH3-128 " + digest + ")");
+  EXPECT_EQ(set.weights.licence, "apache-2.0");
 }
 
 TEST(Manifest, AnotherFileIsRefusedByName) {
