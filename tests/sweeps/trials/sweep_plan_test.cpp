@@ -53,7 +53,7 @@ TEST_F(SweepPlanTest, OperationsAreVariedByTheirAddress) {
       "fold_list: [0]\n"
       "axes:\n"
       "  cutout: [data.train_transforms.cutout.factor=0.1, "
-      "data.train_transforms.cutout.factor=0.5, data.train_transforms.hflip.p=0.5]\n");
+      "data.train_transforms.cutout.factor=0.5, data.train_transforms.hflip.p=0.7]\n");
   const auto trials = expand_sweep_plan(load_sweep_plan(root_ / "plan.yaml", {}), root_ / "out");
   ASSERT_EQ(trials.size(), 3u);
   EXPECT_EQ(trials[1].overrides.at(0), "data.train_transforms.cutout.factor=0.5");
