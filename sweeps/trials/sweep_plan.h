@@ -9,21 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "sweeps/strategies/grid.h"
+
 namespace podium::sweeps {
-
-// One thing that varies, with its options in the order of the file: "preprocessing": {"raw", {}},
-// {"grayscale", {"a.b=c"}} ...
-struct Axis {
-  std::string name;
-  std::vector<std::pair<std::string, std::vector<std::string>>>
-      options;  // option name -> overrides
-};
-
-// A setting without its fold: the base recipe with overrides.
-struct TrialGroup {
-  std::string name;
-  std::vector<std::string> overrides;
-};
 
 // What flags say instead of the plan file; empty: as the plan says.
 struct SweepPlanFlags {

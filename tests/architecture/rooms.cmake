@@ -62,9 +62,9 @@ set(floors_trainer/record recipe step)
 set(floors_trainer/evaluate losses recipe step record)
 set(floors_trainer/run losses optimizers schedules recipe step record evaluate)
 
-set(floors_sweeps trials strategies executors .)
-set(floors_sweeps/trials "")
-set(floors_sweeps/strategies trials)
+set(floors_sweeps strategies trials executors .)
+set(floors_sweeps/strategies "")
+set(floors_sweeps/trials strategies)
 set(floors_sweeps/executors trials)
 set(floors_sweeps/. trials strategies executors)
 
