@@ -2,7 +2,7 @@
 # check.sh [--install] [BASE]: the style of the sources. clang-format on all of them, shellcheck on all scripts, and clang-tidy on the
 # lines that changed since BASE, a revision (default: where this branch left origin/main; on main the commit before).
 # --install installs the tools (scripts/packages-check.txt), the build's packages and libtorch. A tool that is missing is skipped by name.
-# PODIUM_TIDY_S=150: for so many seconds clang-tidy begins with another file (one with libtorch takes half a minute); the rest is named.
+# PODIUM_TIDY_S=60: for so many seconds clang-tidy begins with another file (one with libtorch takes half a minute); the rest is named.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 is_installing=0
 case "${1:-}" in
@@ -10,7 +10,7 @@ case "${1:-}" in
   --install) is_installing=1; shift ;;
 esac
 base="${1:-}"
-tidy_s="${PODIUM_TIDY_S:-150}"
+tidy_s="${PODIUM_TIDY_S:-60}"
 database=build/check  # the compile commands without gcc's precompiled headers, which clang cannot read
 num_faults=0
 
